@@ -1,0 +1,212 @@
+//! Finds captures: files, folders, standard input, object-store URLs; and takes compression off.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use tempfile::TempPath;
+use trapline_wire::Framing;
+
+/// Why an input cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file or folder that the system does not give.
+    #[error("{name}: {cause}")]
+    System {
+        /// The input as the user named it.
+        name: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// A URL that no object store answers for.
+    #[error("{name}: {cause}")]
+    Store {
+        /// The URL.
+        name: String,
+        /// What the store said.
+        cause: object_store::Error,
+    },
+    /// A folder in which nothing is a capture.
+    #[error("{name}: no captures in this folder ({files} files looked at)")]
+    NoCaptures {
+        /// The folder.
+        name: String,
+        /// Files that were looked at.
+        files: usize,
+    },
+}
+
+/// One capture to be read, perhaps several times.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What to call it: the path or URL that the user gave, `-` for standard input.
+    pub name: String,
+    /// The file that holds its bytes.
+    pub path: PathBuf,
+    /// Keeps a spooled copy alive, where `path` is one.
+    spooled: Option<Arc<TempPath>>,
+}
+
+impl Input {
+    /// A capture in a file.
+    pub fn file(path: &Path) -> Input {
+        Input { name: path.display().to_string(), path: path.to_owned(), spooled: None }
+    }
+
+    /// Whether it is a temporary copy that cannot be read again in a later run.
+    pub fn is_spooled(&self) -> bool {
+        self.spooled.is_some()
+    }
+
+    /// Its bytes as stored, in length.
+    pub fn stored_len(&self) -> u64 {
+        std::fs::metadata(&self.path).map(|m| m.len()).unwrap_or(0)
+    }
+
+    /// Opens it and takes off the compression that its first bytes show.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or its first bytes cannot be read.
+    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        decompressed(File::open(&self.path)?)
+    }
+}
+
+/// What a list of arguments turned out to name.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Captures, in the order of the arguments, folders in the order of their paths.
+    pub inputs: Vec<Input>,
+    /// Arguments that could not be opened.
+    pub errors: Vec<OpenError>,
+    /// Files inside folders that are no captures.
+    pub ignored: Vec<PathBuf>,
+}
+
+/// Looks up every argument: a path, a folder, `-`, or a URL (`s3://`, `gs://`, `az://`, `https://`, `file://`;
+/// one that ends in `/` names everything below it).
+pub async fn find(arguments: &[String]) -> Found {
+    let mut found = Found::default();
+    for argument in arguments {
+        let result = match argument.as_str() {
+            "-" => stdin().map(|input| vec![input]),
+            url if url.contains("://") => from_store(url).await,
+            path => from_path(Path::new(path), &mut found.ignored),
+        };
+        match result {
+            Ok(inputs) => found.inputs.extend(inputs),
+            Err(error) => found.errors.push(error),
+        }
+    }
+    found
+}
+
+fn from_path(path: &Path, ignored: &mut Vec<PathBuf>) -> Result<Vec<Input>, OpenError> {
+    let name = || path.display().to_string();
+    let meta = std::fs::metadata(path).map_err(|cause| OpenError::System { name: name(), cause })?;
+    if !meta.is_dir() {
+        return Ok(vec![Input::file(path)]);
+    }
+    let mut inputs = Vec::new();
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_map(Result::ok) {
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        files += 1;
+        if is_capture(entry.path()) {
+            inputs.push(Input::file(entry.path()));
+        } else {
+            ignored.push(entry.into_path());
+        }
+    }
+    if inputs.is_empty() { Err(OpenError::NoCaptures { name: name(), files }) } else { Ok(inputs) }
+}
+
+/// Whether a file begins, behind any compression, like a capture.
+fn is_capture(path: &Path) -> bool {
+    let mut first = [0; 4];
+    let read = File::open(path).and_then(decompressed).and_then(|mut r| r.read_exact(&mut first));
+    read.is_ok() && Framing::detect(first).is_some()
+}
+
+/// Standard input can be read once and intake reads twice, so it is spooled.
+fn stdin() -> Result<Input, OpenError> {
+    let system = |cause| OpenError::System { name: "-".into(), cause };
+    let mut spool = tempfile::NamedTempFile::new().map_err(system)?;
+    io::copy(&mut io::stdin().lock(), &mut spool).map_err(system)?;
+    Ok(spooled("-".into(), spool))
+}
+
+fn spooled(name: String, spool: tempfile::NamedTempFile) -> Input {
+    let path = spool.path().to_owned();
+    Input { name, path, spooled: Some(Arc::new(spool.into_temp_path())) }
+}
+
+async fn from_store(text: &str) -> Result<Vec<Input>, OpenError> {
+    let refused = |cause: Box<dyn std::error::Error + Send + Sync>| OpenError::Store {
+        name: text.into(),
+        cause: object_store::Error::Generic { store: "url", source: cause },
+    };
+    let failed = |cause| OpenError::Store { name: text.into(), cause };
+    let url = url::Url::parse(text).map_err(|e| refused(Box::new(e)))?;
+    let (store, path) = object_store::parse_url_opts(&url, std::env::vars()).map_err(failed)?;
+    if !text.ends_with('/') {
+        return Ok(vec![fetch(&*store, &path, text.into()).await.map_err(failed)?]);
+    }
+    let mut listed: Vec<_> =
+        store.list(Some(&path)).map_ok(|o| o.location).try_collect().await.map_err(failed)?;
+    listed.sort();
+    let mut inputs = Vec::new();
+    for location in &listed {
+        let name = format!(
+            "{}{}",
+            text,
+            location
+                .as_ref()
+                .strip_prefix(path.as_ref())
+                .unwrap_or(location.as_ref())
+                .trim_start_matches('/')
+        );
+        let input = fetch(&*store, location, name).await.map_err(failed)?;
+        if is_capture(&input.path) {
+            inputs.push(input);
+        }
+    }
+    if inputs.is_empty() {
+        return Err(OpenError::NoCaptures { name: text.into(), files: listed.len() });
+    }
+    Ok(inputs)
+}
+
+/// Copies an object beside us, chunk by chunk: intake reads it twice.
+async fn fetch(
+    store: &dyn ObjectStore,
+    path: &object_store::path::Path,
+    name: String,
+) -> object_store::Result<Input> {
+    use object_store::ObjectStoreExt;
+    let disk = |e: io::Error| object_store::Error::Generic { store: "spool", source: Box::new(e) };
+    let mut spool = tempfile::NamedTempFile::new().map_err(disk)?;
+    let mut chunks = store.get(path).await?.into_stream();
+    while let Some(chunk) = chunks.try_next().await? {
+        spool.write_all(&chunk).map_err(disk)?;
+    }
+    Ok(spooled(name, spool))
+}
+
+/// Takes gzip, zstd or xz off, as the first bytes tell; several members or frames in a row are one capture.
+fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
+    let mut first = Vec::new();
+    Read::by_ref(&mut file).take(6).read_to_end(&mut first)?;
+    let whole = io::Cursor::new(first.clone()).chain(file);
+    Ok(match first.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(whole)?),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(liblzma::read::XzDecoder::new_multi_decoder(whole)),
+        _ => Box::new(whole),
+    })
+}
