@@ -10,13 +10,13 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use trapline_intake::address::Address;
+use trapline_intake::classify::Counts;
 use trapline_intake::derive::{Session, Source, Totals};
 use trapline_intake::platform::{Opening, Platform};
 use trapline_intake::rows::{
     FirstFlags, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, port_text,
 };
 use trapline_intake::survey::{CaptureId, Survey};
-use trapline_intake::classify::Counts;
 
 use crate::StoreError;
 use crate::schema::{CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, Table};
@@ -261,7 +261,8 @@ fn parse_response(text: &str) -> Option<ResponseKind> {
 /// Columns of `responses`.
 pub fn responses(platform: &Platform, rows: &[Response]) -> Result<RecordBatch, StoreError> {
     let host = |r: &Response| platform.hosts[usize::from(r.key.probe.host)].name.as_str();
-    let mut columns = vec![text(rows.iter().map(|r| r.key.probe.peer.to_string())), text(rows.iter().map(host))];
+    let mut columns =
+        vec![text(rows.iter().map(|r| r.key.probe.peer.to_string())), text(rows.iter().map(host))];
     columns.extend(port_columns(rows.iter().map(|r| &r.key.probe)));
     columns.push(text(rows.iter().map(|r| response_text(r.key.kind))));
     columns.push(bools(rows.iter().map(|r| r.key.solicited)));
@@ -336,7 +337,8 @@ pub fn sessions(platform: &Platform, rows: &[Session]) -> Result<RecordBatch, St
 /// Columns of `sources`.
 pub fn sources(platform: &Platform, rows: &[Source]) -> Result<RecordBatch, StoreError> {
     let order = |s: &Source| {
-        let names: Vec<&str> = s.hosts.iter().map(|h| platform.hosts[usize::from(*h)].name.as_str()).collect();
+        let names: Vec<&str> =
+            s.hosts.iter().map(|h| platform.hosts[usize::from(*h)].name.as_str()).collect();
         names.join(">")
     };
     let mut columns = vec![text(rows.iter().map(|s| s.peer.to_string()))];

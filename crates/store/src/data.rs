@@ -64,7 +64,8 @@ impl Data {
     /// The log store of one table.
     pub(crate) fn log_store(&self, table: &str) -> LogStoreRef {
         let url = self.url.join(&format!("{table}/")).expect("table names are plain");
-        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&self.root), self.prefix.clone().join(table)));
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(PrefixStore::new(Arc::clone(&self.root), self.prefix.clone().join(table)));
         default_logstore(store, Arc::clone(&self.root), &url, &StorageConfig::default())
     }
 }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use datafusion::arrow::array::RecordBatch;
+use deltalake::kernel::StructType;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{Action, Add, Remove};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
-use deltalake::kernel::StructType;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError};
 use object_store::path::Path as ObjectPath;
@@ -56,7 +56,11 @@ fn failed(table: &'static Table) -> impl Fn(DeltaTableError) -> StoreError {
 ///
 /// # Errors
 /// When the version is not there or cannot be read.
-pub async fn open(data: &Data, table: &'static Table, version: Option<Version>) -> Result<DeltaTable, StoreError> {
+pub async fn open(
+    data: &Data,
+    table: &'static Table,
+    version: Option<Version>,
+) -> Result<DeltaTable, StoreError> {
     let mut delta = DeltaTable::new(data.log_store(table.name));
     let loaded = match version {
         Some(version) => delta.load_version(version).await,
@@ -123,7 +127,13 @@ pub fn files(delta: &DeltaTable, table: &'static Table) -> Result<Files, StoreEr
         };
         let path = file.path().into_owned();
         let rows = file.num_records().map(|n| n as i64);
-        let one = DataFile { path: path.clone(), size: file.size(), rows, partition, written_ms: file.modification_time() };
+        let one = DataFile {
+            path: path.clone(),
+            size: file.size(),
+            rows,
+            partition,
+            written_ms: file.modification_time(),
+        };
         files.insert(path, one);
     }
     Ok(Files(files))
@@ -133,12 +143,20 @@ pub fn files(delta: &DeltaTable, table: &'static Table) -> Result<Files, StoreEr
 ///
 /// # Errors
 /// When the rows cannot be encoded or the file not be written.
-pub async fn write_file(data: &Data, table: &'static Table, partition: Partition, name: Option<String>, rows: &RecordBatch) -> Result<DataFile, StoreError> {
+pub async fn write_file(
+    data: &Data,
+    table: &'static Table,
+    partition: Partition,
+    name: Option<String>,
+    rows: &RecordBatch,
+) -> Result<DataFile, StoreError> {
     let bytes = encode(table, rows)?;
     let size = bytes.len() as i64;
     let name = name.unwrap_or_else(|| format!("part-{}.zstd.parquet", uuid::Uuid::new_v4().simple()));
     let path = match &partition {
-        Some((platform, day)) => format!("platform={}/day={}/{name}", plain(platform), crate::convert::day_text(*day)),
+        Some((platform, day)) => {
+            format!("platform={}/day={}/{name}", plain(platform), crate::convert::day_text(*day))
+        }
         None => name,
     };
     let place = ObjectPath::from(format!("{}/{}/{path}", data.prefix, table.name));
@@ -162,7 +180,8 @@ fn plain(name: &str) -> String {
     if plain == name && !plain.starts_with('.') {
         return plain;
     }
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     format!("{}~{hash:016x}", plain.trim_start_matches('.'))
 }
 

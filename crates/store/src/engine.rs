@@ -1,1 +1,96 @@
-//! x
+//! SQL over one snapshot: the tables, limited to a span, and our own functions.
+
+use std::sync::Arc;
+
+use datafusion::execution::context::{SessionConfig, SessionContext};
+use datafusion::prelude::DataFrame;
+
+use crate::scan::PinnedTable;
+use crate::schema::{CAPTURES, COMMITS, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES};
+use crate::{Snapshot, StoreError, functions, packets};
+
+/// What is asked about: UTC days, both inclusive, and one platform or all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First day, days since 1970.
+    pub from: Option<i32>,
+    /// Last day, days since 1970.
+    pub to: Option<i32>,
+    /// Platform; all where `None`.
+    pub platform: Option<String>,
+}
+
+impl Span {
+    /// Whether a partition belongs to it.
+    pub fn covers(&self, platform: &str, day: i32) -> bool {
+        self.platform.as_deref().is_none_or(|p| p == platform)
+            && self.from.is_none_or(|from| day >= from)
+            && self.to.is_none_or(|to| day <= to)
+    }
+}
+
+/// The engine.
+#[derive(Clone)]
+pub struct Engine {
+    context: SessionContext,
+}
+
+impl Engine {
+    /// An engine without tables: functions and `capture('file')` only.
+    pub fn bare(threads: usize) -> Engine {
+        let config = SessionConfig::new()
+            .with_target_partitions(threads.max(1))
+            .with_information_schema(true)
+            // Small files are read whole; asking for their tails first costs a request each.
+            .set_u64("datafusion.execution.parquet.metadata_size_hint", 64 * 1024);
+        let context = SessionContext::new_with_config(config);
+        functions::register(&context);
+        packets::register(&context);
+        Engine { context }
+    }
+
+    /// An engine over the tables of `snapshot`, each under its name behind `prefix`. Tables by day hold the days and
+    /// the platform of `span`; `all_probes` holds the platform's probes of every day, for what was seen before.
+    ///
+    /// # Errors
+    /// When a table cannot be registered.
+    pub fn open(
+        snapshot: &Snapshot,
+        span: &Span,
+        prefix: &str,
+        threads: usize,
+    ) -> Result<Engine, StoreError> {
+        let engine = Engine::bare(threads);
+        engine
+            .context
+            .runtime_env()
+            .register_object_store(&snapshot.data.url, Arc::clone(&snapshot.data.root));
+        let snapshot = Arc::new(snapshot.clone());
+        let pinned =
+            |table, span: &Span| Arc::new(PinnedTable::new(Arc::clone(&snapshot), table, span.clone()));
+        for table in
+            [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &COMMITS]
+        {
+            engine.context.register_table(format!("{prefix}{}", table.name), pinned(table, span))?;
+        }
+        let always = Span { from: None, to: None, platform: span.platform.clone() };
+        engine.context.register_table(format!("{prefix}all_probes"), pinned(&PROBES, &always))?;
+        Ok(engine)
+    }
+
+    /// The DataFusion context, for whoever runs SQL.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Plans a statement that reads; nothing that writes, creates or sets is taken.
+    ///
+    /// # Errors
+    /// When the statement is wrong or would change something.
+    pub async fn sql(&self, statement: &str) -> Result<DataFrame, StoreError> {
+        use datafusion::execution::context::SQLOptions;
+        let read_only =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        Ok(self.context.sql_with_options(statement, read_only).await?)
+    }
+}

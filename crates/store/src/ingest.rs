@@ -20,7 +20,9 @@ use crate::commits::{self, Commit, Snapshot, read_file};
 use crate::convert::{self, CaptureRow};
 use crate::delta::{self, DataFile, Files};
 use crate::plan::{DAY_TABLES, Plan, Stored, plan};
-use crate::schema::{CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table};
+use crate::schema::{
+    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
+};
 use crate::{Data, StoreError};
 
 /// How often an ingest begins again when another one was quicker.
@@ -138,16 +140,27 @@ struct Surveyed {
     findings: Vec<String>,
 }
 
-async fn survey_all(inputs: &[Input], infer: bool, threads: usize, watch: &Watch) -> Result<Surveyed, StoreError> {
+async fn survey_all(
+    inputs: &[Input],
+    infer: bool,
+    threads: usize,
+    watch: &Watch,
+) -> Result<Surveyed, StoreError> {
     let (inputs, watch) = (inputs.to_vec(), Arc::clone(watch));
     let work = move || survey_parallel(&inputs, infer, threads, &watch);
     tokio::task::spawn_blocking(work).await.expect("surveying does not panic")
 }
 
-fn survey_parallel(inputs: &[Input], infer: bool, threads: usize, watch: &Watch) -> Result<Surveyed, StoreError> {
+fn survey_parallel(
+    inputs: &[Input],
+    infer: bool,
+    threads: usize,
+    watch: &Watch,
+) -> Result<Surveyed, StoreError> {
     use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
     let total: u64 = inputs.iter().map(Input::stored_len).sum();
-    let (next, bytes, packets, stop) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let (next, bytes, packets, stop) =
+        (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let one = |input: &Input| {
         let mut pairs = infer.then(Pairs::default);
         let mut before = (0, 0);
@@ -164,7 +177,8 @@ fn survey_parallel(inputs: &[Input], infer: bool, threads: usize, watch: &Watch)
     };
     let worker = || {
         let mut done = Vec::new();
-        while let Some((i, input)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, inputs.get(i)?))) {
+        while let Some((i, input)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, inputs.get(i)?)))
+        {
             done.push((i, one(input)));
         }
         done
@@ -207,7 +221,12 @@ fn kept(survey: &Survey) -> String {
 }
 
 /// One try: from the newest commit to the next.
-async fn attempt(request: &IngestRequest, surveyed: &Surveyed, watch: &Watch, started_us: i64) -> Result<IngestReport, StoreError> {
+async fn attempt(
+    request: &IngestRequest,
+    surveyed: &Surveyed,
+    watch: &Watch,
+    started_us: i64,
+) -> Result<IngestReport, StoreError> {
     let data = &request.data;
     commits::create_tables(data).await?;
     let base = Snapshot::latest(data).await?;
@@ -216,18 +235,26 @@ async fn attempt(request: &IngestRequest, surveyed: &Surveyed, watch: &Watch, st
     let new = new_captures(&stored, &surveyed.surveys, &mut report.known);
     let platform = resolve(&request.hosts, &stored, &surveyed.pairs, &mut report.findings)?;
     report.platform = Some(platform.clone());
-    if new.is_empty() && stored.platform.as_ref().is_none_or(|old| *old == platform || matches!(request.hosts, Hosts::Inferred(_))) {
+    if new.is_empty()
+        && stored
+            .platform
+            .as_ref()
+            .is_none_or(|old| *old == platform || matches!(request.hosts, Hosts::Inferred(_)))
+    {
         return Ok(report);
     }
     let plan = plan(data, &stored, &platform, new).await?;
     (report.new, report.read_again) = (plan.new, plan.surveys.len() - plan.new);
     report.findings.extend(plan.findings.iter().cloned());
     report.packets = plan.surveys[..plan.new].iter().map(|s| s.frames).sum();
-    let mut writer = Writer { data, stored: &stored, platform: &platform, plan: &plan, staged: Staged::default() };
+    let mut writer =
+        Writer { data, stored: &stored, platform: &platform, plan: &plan, staged: Staged::default() };
     let finished = writer.run(request.threads, watch).await?;
     finished.counts[..plan.new].iter().for_each(|c| add_counts(&mut report.counts, c));
     if finished.over_limit > 0 {
-        report.findings.push(format!("{} packets found no room in memory and are in no row", finished.over_limit));
+        report
+            .findings
+            .push(format!("{} packets found no room in memory and are in no row", finished.over_limit));
     }
     if let Some(old) = stored.platform.as_ref().filter(|old| **old != platform) {
         writer.reopen(old).await?;
@@ -268,7 +295,12 @@ fn new_captures(stored: &Stored, surveys: &[Survey], known: &mut Vec<String>) ->
 }
 
 /// The platform: as given, or the known hosts and those that cover the rest of the conversations.
-fn resolve(hosts: &Hosts, stored: &Stored, pairs: &Pairs, findings: &mut Vec<String>) -> Result<Platform, StoreError> {
+fn resolve(
+    hosts: &Hosts,
+    stored: &Stored,
+    pairs: &Pairs,
+    findings: &mut Vec<String>,
+) -> Result<Platform, StoreError> {
     let name = match hosts {
         Hosts::Given(platform) => return Ok(platform.clone()),
         Hosts::Inferred(name) => name,
@@ -291,7 +323,10 @@ fn resolve(hosts: &Hosts, stored: &Stored, pairs: &Pairs, findings: &mut Vec<Str
         findings.push(format!("{} conversations were too many to infer hosts from; name the hosts with --host, --hosts or --platform", pairs.overflow));
     }
     if platform.hosts.len() > usize::from(u16::MAX) {
-        let what = format!("{} hosts inferred; that is no platform of decoys: name the hosts with --host, --hosts or --platform", platform.hosts.len());
+        let what = format!(
+            "{} hosts inferred; that is no platform of decoys: name the hosts with --host, --hosts or --platform",
+            platform.hosts.len()
+        );
         return Err(StoreError::Capture(what));
     }
     Ok(platform)
@@ -411,7 +446,8 @@ impl Writer<'_> {
             day.probes = join(convert::read_probes(platform, &rows), std::mem::take(&mut day.probes));
         }
         if let Some(rows) = self.take_stored(&RESPONSES, day.day).await? {
-            day.responses = join(convert::read_responses(platform, &rows), std::mem::take(&mut day.responses));
+            day.responses =
+                join(convert::read_responses(platform, &rows), std::mem::take(&mut day.responses));
         }
         if let Some(rows) = self.take_stored(&REPLIES, day.day).await? {
             day.replies = join(convert::read_replies(platform, &rows), std::mem::take(&mut day.replies));
@@ -429,7 +465,11 @@ impl Writer<'_> {
     }
 
     /// Rows stored of a day, whose file goes.
-    async fn take_stored(&mut self, table: &'static Table, day: Day) -> Result<Option<datafusion::arrow::array::RecordBatch>, StoreError> {
+    async fn take_stored(
+        &mut self,
+        table: &'static Table,
+        day: Day,
+    ) -> Result<Option<datafusion::arrow::array::RecordBatch>, StoreError> {
         let Some(file) = self.stored.day_file(table, &self.platform.name, day) else { return Ok(None) };
         let path = file.path.clone();
         let rows = read_file(self.data, table, &path).await?;
@@ -442,7 +482,9 @@ impl Writer<'_> {
         for table in DAY_TABLES {
             let files = self.stored.files.get(table.name).map(|f| f.0.values()).into_iter().flatten();
             let made_anew = |f: &&DataFile| {
-                f.partition.as_ref().is_some_and(|(p, d)| *p == self.platform.name && (first..=last).contains(d))
+                f.partition
+                    .as_ref()
+                    .is_some_and(|(p, d)| *p == self.platform.name && (first..=last).contains(d))
             };
             let paths: Vec<String> = files.filter(made_anew).map(|f| f.path.clone()).collect();
             paths.into_iter().for_each(|path| self.staged.remove(table, path));
@@ -460,13 +502,22 @@ impl Writer<'_> {
         }
         let name = &self.platform.name;
         let old = self.stored.files.get(STATE.name).map(|f| f.0.values()).into_iter().flatten();
-        let old: Vec<&DataFile> = old.filter(|f| f.partition.as_ref().is_some_and(|(p, _)| p == name)).collect();
-        let mut days: Vec<Day> = old.iter().filter_map(|f| f.partition.as_ref().map(|(_, d)| *d)).chain(new.keys().copied()).collect();
+        let old: Vec<&DataFile> =
+            old.filter(|f| f.partition.as_ref().is_some_and(|(p, _)| p == name)).collect();
+        let mut days: Vec<Day> = old
+            .iter()
+            .filter_map(|f| f.partition.as_ref().map(|(_, d)| *d))
+            .chain(new.keys().copied())
+            .collect();
         days.sort_unstable();
         days.dedup();
         let oldest_kept = days.iter().rev().nth(KEPT_BOUNDARIES).copied().unwrap_or(Day::MIN);
         let made_anew = |day: Day| {
-            new.contains_key(&day) || self.plan.replace_from.is_some_and(|first| day >= first && counted.same_from.is_none_or(|same| day < same))
+            new.contains_key(&day)
+                || self
+                    .plan
+                    .replace_from
+                    .is_some_and(|first| day >= first && counted.same_from.is_none_or(|same| day < same))
         };
         let gone: Vec<String> = old
             .iter()
@@ -484,21 +535,44 @@ impl Writer<'_> {
 
     /// Writes `open` anew where the platform file's history changed and the days themselves did not.
     async fn reopen(&mut self, old: &Platform) -> Result<(), StoreError> {
-        let same = |h: &Host| old.hosts.iter().any(|o| o.name == h.name && o.has_history == h.has_history && o.openings == h.openings);
+        let same = |h: &Host| {
+            old.hosts
+                .iter()
+                .any(|o| o.name == h.name && o.has_history == h.has_history && o.openings == h.openings)
+        };
         if self.plan.replace_from == Some(Day::MIN) || self.platform.hosts.iter().all(same) {
             return Ok(());
         }
-        let staged: Vec<Day> = self.staged.add.get(PROBES.name).into_iter().flatten().filter_map(|f| Some(f.partition.as_ref()?.1)).collect();
+        let staged: Vec<Day> = self
+            .staged
+            .add
+            .get(PROBES.name)
+            .into_iter()
+            .flatten()
+            .filter_map(|f| Some(f.partition.as_ref()?.1))
+            .collect();
         let days: Vec<Day> = self.stored.files[PROBES.name]
             .0
             .values()
-            .filter_map(|f| f.partition.as_ref().filter(|(p, d)| *p == self.platform.name && !staged.contains(d)).map(|(_, d)| *d))
+            .filter_map(|f| {
+                f.partition
+                    .as_ref()
+                    .filter(|(p, d)| *p == self.platform.name && !staged.contains(d))
+                    .map(|(_, d)| *d)
+            })
             .collect();
         for day in days {
             if let Some(rows) = self.take_stored(&PROBES, day).await? {
                 let probes = convert::read_probes(self.platform, &rows);
                 let rows = convert::probes(self.platform, &probes)?;
-                let file = delta::write_file(self.data, &PROBES, Some((self.platform.name.clone(), day)), None, &rows).await?;
+                let file = delta::write_file(
+                    self.data,
+                    &PROBES,
+                    Some((self.platform.name.clone(), day)),
+                    None,
+                    &rows,
+                )
+                .await?;
                 self.staged.add(&PROBES, file);
             }
         }
@@ -515,7 +589,11 @@ impl Writer<'_> {
 
     async fn write_captures(&mut self, finished: &Finished) -> Result<(), StoreError> {
         // Captures that were read again from the middle keep the counts of their first reading.
-        let whole = if self.plan.from == i64::MIN && self.plan.replace_from.is_some() { self.plan.surveys.len() } else { self.plan.new };
+        let whole = if self.plan.from == i64::MIN && self.plan.replace_from.is_some() {
+            self.plan.surveys.len()
+        } else {
+            self.plan.new
+        };
         let rows: Vec<CaptureRow> = self.plan.surveys[..whole]
             .iter()
             .zip(&finished.counts)
@@ -543,7 +621,11 @@ impl Writer<'_> {
     }
 
     /// Replaces the rows of this platform in a table without partitions.
-    async fn replace_rows(&mut self, table: &'static Table, rows: datafusion::arrow::array::RecordBatch) -> Result<(), StoreError> {
+    async fn replace_rows(
+        &mut self,
+        table: &'static Table,
+        rows: datafusion::arrow::array::RecordBatch,
+    ) -> Result<(), StoreError> {
         use datafusion::arrow::array::AsArray;
         let mut all = Vec::new();
         for path in self.stored.files.get(table.name).cloned().unwrap_or_default().0.into_keys() {
@@ -557,7 +639,11 @@ impl Writer<'_> {
         self.write_whole(table, &all).await
     }
 
-    async fn write_whole(&mut self, table: &'static Table, batches: &[datafusion::arrow::array::RecordBatch]) -> Result<(), StoreError> {
+    async fn write_whole(
+        &mut self,
+        table: &'static Table,
+        batches: &[datafusion::arrow::array::RecordBatch],
+    ) -> Result<(), StoreError> {
         let rows = datafusion::arrow::compute::concat_batches(&table.file_schema(), batches)?;
         if rows.num_rows() > 0 {
             let file = delta::write_file(self.data, table, None, None, &rows).await?;
@@ -588,7 +674,11 @@ fn pack(state: &[u8]) -> Vec<u8> {
     zstd::encode_all(state, 1).expect("memory to memory")
 }
 
-fn state_row(head: bool, at: i64, packed: &[u8]) -> Result<datafusion::arrow::array::RecordBatch, StoreError> {
+fn state_row(
+    head: bool,
+    at: i64,
+    packed: &[u8],
+) -> Result<datafusion::arrow::array::RecordBatch, StoreError> {
     use datafusion::arrow::array::{BinaryArray, BooleanArray, Int16Array, Int64Array, RecordBatch};
     let columns: Vec<datafusion::arrow::array::ArrayRef> = vec![
         Arc::new(BooleanArray::from(vec![head])),
@@ -675,7 +765,9 @@ impl Out<'_> {
                 self.days.blocking_send(tables).map_err(|_| StoreError::Stopped)
             }
             Output::Boundary { day, state } if !past_same(day) => {
-                if self.job.until_same.is_some_and(|last| day >= last) && self.job.same.get(&day) == Some(&state) {
+                if self.job.until_same.is_some_and(|last| day >= last)
+                    && self.job.same.get(&day) == Some(&state)
+                {
                     self.same_from = Some(day);
                 }
                 self.boundaries.push_back((day, pack(&state)));
@@ -690,7 +782,12 @@ impl Out<'_> {
 }
 
 /// Commits every table that changes, and gives the versions that belong together.
-async fn commit_tables(data: &Data, stored: &Stored, mut staged: Staged, base: Option<&Snapshot>) -> Result<BTreeMap<String, delta::Version>, StoreError> {
+async fn commit_tables(
+    data: &Data,
+    stored: &Stored,
+    mut staged: Staged,
+    base: Option<&Snapshot>,
+) -> Result<BTreeMap<String, delta::Version>, StoreError> {
     let mut versions = base.map(|b| b.commit.tables.clone()).unwrap_or_default();
     let mut commits = Vec::new();
     for table in TABLES.into_iter().filter(|t| t.name != "commits") {
@@ -704,7 +801,9 @@ async fn commit_tables(data: &Data, stored: &Stored, mut staged: Staged, base: O
             wanted.0.remove(&path);
         }
         wanted.0.extend(added.into_iter().map(|file| (file.path.clone(), file)));
-        commits.push(async move { Ok::<_, StoreError>((table.name, delta::commit(data, table, &wanted).await?)) });
+        commits.push(
+            async move { Ok::<_, StoreError>((table.name, delta::commit(data, table, &wanted).await?)) },
+        );
     }
     for (name, version) in futures::future::try_join_all(commits).await? {
         versions.insert(name.into(), version);

@@ -4,10 +4,10 @@
 //! [`commits`] ties their versions together; [`ingest`] turns captures into one commit. [`engine`] is SQL over a pinned
 //! snapshot with our own [`functions`]. No other crate knows of Delta; `questions` knows of DataFusion only.
 
+pub mod commits;
 pub mod convert;
 pub mod data;
 pub mod delta;
-pub mod commits;
 pub mod engine;
 pub mod functions;
 pub mod ingest;
@@ -19,6 +19,7 @@ pub mod sweep;
 
 pub use commits::{Commit, Snapshot};
 pub use data::Data;
+pub use engine::{Engine, Span};
 
 pub use ingest::{IngestReport, IngestRequest, ingest};
 

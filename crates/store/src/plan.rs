@@ -123,16 +123,34 @@ pub struct Plan {
 ///
 /// # Errors
 /// When stored state cannot be read.
-pub async fn plan(data: &Data, stored: &Stored, platform: &Platform, new: Vec<Survey>) -> Result<Plan, StoreError> {
+pub async fn plan(
+    data: &Data,
+    stored: &Stored,
+    platform: &Platform,
+    new: Vec<Survey>,
+) -> Result<Plan, StoreError> {
     let changed = stored.platform.as_ref().is_some_and(|old| old.index_by_name() != platform.index_by_name());
     let first = new.iter().filter_map(|s| s.span.map(|s| s.0)).min();
     let Some(head) = &stored.head else {
-        return Ok(Plan { new: new.len(), surveys: new, from: i64::MIN, keeps_state: true, ..Plan::default() });
+        return Ok(Plan {
+            new: new.len(),
+            surveys: new,
+            from: i64::MIN,
+            keeps_state: true,
+            ..Plan::default()
+        });
     };
     let in_order = first.is_none_or(|first| first > head.0);
     if !changed && in_order {
         let state = Some(head.1.clone());
-        return Ok(Plan { new: new.len(), surveys: new, from: i64::MIN, state, keeps_state: true, ..Plan::default() });
+        return Ok(Plan {
+            new: new.len(),
+            surveys: new,
+            from: i64::MIN,
+            state,
+            keeps_state: true,
+            ..Plan::default()
+        });
     }
     let late_day = if changed { Day::MIN } else { day_of(first.unwrap_or(i64::MIN)) };
     // An answer after midnight belongs to the probe of the day before, so that day is made anew too.
@@ -163,7 +181,13 @@ pub async fn plan(data: &Data, stored: &Stored, platform: &Platform, new: Vec<Su
 
 /// Earlier captures are gone: the late ones are counted by themselves and added, which is exact but for
 /// conversations that run through both. Better that than losing either.
-async fn additive(data: &Data, stored: &Stored, new: Vec<Survey>, late_day: Day, mut findings: Vec<String>) -> Result<Plan, StoreError> {
+async fn additive(
+    data: &Data,
+    stored: &Stored,
+    new: Vec<Survey>,
+    late_day: Day,
+    mut findings: Vec<String>,
+) -> Result<Plan, StoreError> {
     findings.push("late captures were counted by themselves; conversations that they share with captures that cannot be read any more are not joined".into());
     let base = stored.boundary_days().rfind(|day| *day < late_day);
     let state = match base {
@@ -221,9 +245,12 @@ async fn read_captures(data: &Data, files: &Files, platform: &str) -> Result<Vec
     let mut known = Vec::new();
     for path in files.0.keys() {
         let rows = read_file(data, &CAPTURES, path).await?;
-        let text = |name: &str, row: usize| rows.column_by_name(name).expect("declared").as_string::<i32>().value(row).to_owned();
+        let text = |name: &str, row: usize| {
+            rows.column_by_name(name).expect("declared").as_string::<i32>().value(row).to_owned()
+        };
         let time = |name: &str, row: usize| {
-            let column = rows.column_by_name(name).expect("declared").as_primitive::<TimestampMicrosecondType>();
+            let column =
+                rows.column_by_name(name).expect("declared").as_primitive::<TimestampMicrosecondType>();
             (!column.is_null(row)).then(|| column.value(row) * 1000)
         };
         for row in (0..rows.num_rows()).filter(|row| text("platform", *row) == platform) {
@@ -238,7 +265,11 @@ async fn read_captures(data: &Data, files: &Files, platform: &str) -> Result<Vec
     Ok(known)
 }
 
-async fn read_platform(data: &Data, files: &HashMap<&'static str, Files>, name: &str) -> Result<Option<Platform>, StoreError> {
+async fn read_platform(
+    data: &Data,
+    files: &HashMap<&'static str, Files>,
+    name: &str,
+) -> Result<Option<Platform>, StoreError> {
     let mut hosts: BTreeMap<i32, Host> = BTreeMap::new();
     let (mut inferred, mut country) = (false, None);
     for path in files["hosts"].0.keys() {
@@ -248,8 +279,11 @@ async fn read_platform(data: &Data, files: &HashMap<&'static str, Files>, name: 
             (!column.is_null(row)).then(|| column.value(row).to_owned())
         };
         for row in (0..rows.num_rows()).filter(|row| text(0, *row).as_deref() == Some(name)) {
-            let position = rows.column(3).as_primitive::<datafusion::arrow::datatypes::Int32Type>().value(row);
-            let host = hosts.entry(position).or_insert_with(|| Host::at(text(1, row).unwrap_or_default(), Vec::new()));
+            let position =
+                rows.column(3).as_primitive::<datafusion::arrow::datatypes::Int32Type>().value(row);
+            let host = hosts
+                .entry(position)
+                .or_insert_with(|| Host::at(text(1, row).unwrap_or_default(), Vec::new()));
             host.addresses.extend(text(2, row).and_then(|a| a.parse::<std::net::IpAddr>().ok()));
             host.persona = text(4, row);
             host.has_history = rows.column(5).as_boolean().value(row);
@@ -260,7 +294,8 @@ async fn read_platform(data: &Data, files: &HashMap<&'static str, Files>, name: 
     if hosts.is_empty() {
         return Ok(None);
     }
-    let mut platform = Platform { name: name.into(), country, hosts: hosts.into_values().collect(), inferred };
+    let mut platform =
+        Platform { name: name.into(), country, hosts: hosts.into_values().collect(), inferred };
     for path in files["openings"].0.keys() {
         let rows = read_file(data, &OPENINGS, path).await?;
         let text = |column: usize, row: usize| rows.column(column).as_string::<i32>().value(row);

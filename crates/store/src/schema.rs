@@ -126,17 +126,21 @@ const DAY: Column = must("day", Kind::Day, "", "UTC day");
 const IP: Column = must("ip", Kind::Text, "", "address of the source");
 const HOST: Column = must("host", Kind::Text, "", "host of the platform");
 const PROTOCOL: Column = must("protocol", Kind::Short, "", "IP protocol number");
-const NUMBER: Column = may("number", Kind::Int, "", "port number; null for ICMP, other protocols, unreadable ports");
+const NUMBER: Column =
+    may("number", Kind::Int, "", "port number; null for ICMP, other protocols, unreadable ports");
 const PORT: Column = must("port", Kind::Text, "", "port as written: 445, 137/udp, icmp, ip-proto-47");
 const FIRST_SEEN: Column = must("first_seen", Kind::Time, "", "first packet");
-const FIRST_SEEN_NS: Column = must("first_seen_ns", Kind::Short, "ns", "rest of first_seen below a microsecond");
+const FIRST_SEEN_NS: Column =
+    must("first_seen_ns", Kind::Short, "ns", "rest of first_seen below a microsecond");
 const LAST_SEEN: Column = must("last_seen", Kind::Time, "", "last packet");
 const LAST_SEEN_NS: Column = must("last_seen_ns", Kind::Short, "ns", "rest of last_seen below a microsecond");
 const PACKETS: Column = must("packets", Kind::Long, "packets", "inbound packets, replies not among them");
 const BYTES: Column = must("bytes", Kind::Long, "bytes", "their length by the IP header");
-const BACKSCATTER: Column = must("backscatter", Kind::Long, "packets", "packets among them that are unsolicited responses");
+const BACKSCATTER: Column =
+    must("backscatter", Kind::Long, "packets", "packets among them that are unsolicited responses");
 const PORTS: Column = must("ports", Kind::Int, "ports", "distinct TCP and UDP ports");
-const SEQUENCE: Column = must("sequence", Kind::Text, "", "ports sequence: distinct ports in order of first packet");
+const SEQUENCE: Column =
+    must("sequence", Kind::Text, "", "ports sequence: distinct ports in order of first packet");
 
 /// One row for each source, host, port and day: the finest row kept for ever.
 pub const PROBES: Table = Table {
@@ -167,11 +171,31 @@ pub const PROBES: Table = Table {
         must("first_flags", Kind::Text, "", "TCP flags of the first 16 packets, in order: S,A,PA"),
         must("payload_packets", Kind::Long, "packets", "packets with payload"),
         must("payload_bytes", Kind::Long, "bytes", "payload by the IP header"),
-        may("first_payload", Kind::Text, "", "first 128 bits of the BLAKE3 hash of the first payload captured, hexadecimal"),
-        may("first_answer", Kind::Time, "", "first answer of the host: a SYN/ACK, or a datagram in the source's conversation"),
+        may(
+            "first_payload",
+            Kind::Text,
+            "",
+            "first 128 bits of the BLAKE3 hash of the first payload captured, hexadecimal",
+        ),
+        may(
+            "first_answer",
+            Kind::Time,
+            "",
+            "first answer of the host: a SYN/ACK, or a datagram in the source's conversation",
+        ),
         may("first_answer_ns", Kind::Short, "ns", "rest of first_answer below a microsecond"),
-        may("open", Kind::Text, "", "known: open by the platform's history at first_seen; observed: the host answered this source; null: neither"),
-        must("first_capture", Kind::Text, "", "capture that holds the first packet: first 16 digits of its hash"),
+        may(
+            "open",
+            Kind::Text,
+            "",
+            "known: open by the platform's history at first_seen; observed: the host answered this source; null: neither",
+        ),
+        must(
+            "first_capture",
+            Kind::Text,
+            "",
+            "capture that holds the first packet: first 16 digits of its hash",
+        ),
         must("first_frame", Kind::Long, "", "place of the first packet in that capture, from 0"),
     ],
 };
@@ -191,7 +215,12 @@ pub const RESPONSES: Table = Table {
         PORT,
         must("response", Kind::Text, "", "kind: SYN/ACK, RST, RST/ACK, ICMP type, UDP service port"),
         must("solicited", Kind::Bool, "", "whether it answers something; if not it is backscatter"),
-        must("victim", Kind::Text, "", "whose answer it is: the sender, for an ICMP error the destination of the packet it quotes"),
+        must(
+            "victim",
+            Kind::Text,
+            "",
+            "whose answer it is: the sender, for an ICMP error the destination of the packet it quotes",
+        ),
         must("packets", Kind::Long, "packets", "packets"),
         FIRST_SEEN,
         FIRST_SEEN_NS,
@@ -307,7 +336,12 @@ pub const CAPTURES: Table = Table {
         must("capture", Kind::Text, "", "first 16 digits of hash: its name in other tables"),
         must("hash", Kind::Text, "", "BLAKE3 of its uncompressed content, hexadecimal"),
         must("name", Kind::Text, "", "path or URL it was read from"),
-        must("kept", Kind::Bool, "", "whether it can be read again there (standard input and URLs are copies)"),
+        must(
+            "kept",
+            Kind::Bool,
+            "",
+            "whether it can be read again there (standard input and URLs are copies)",
+        ),
         must("bytes", Kind::Long, "bytes", "uncompressed length"),
         must("packets", Kind::Long, "packets", "packets with a time"),
         may("first_seen", Kind::Time, "", "earliest packet"),
@@ -323,7 +357,12 @@ pub const CAPTURES: Table = Table {
         must("arp", Kind::Long, "packets", "ARP"),
         must("neighbour_discovery", Kind::Long, "packets", "ICMPv6 133 to 137"),
         must("not_ip", Kind::Long, "packets", "other network protocols"),
-        must("unreadable", Kind::Long, "packets", "IP without a readable header, frames shorter than their link header"),
+        must(
+            "unreadable",
+            Kind::Long,
+            "packets",
+            "IP without a readable header, frames shorter than their link header",
+        ),
         must("unknown_link", Kind::Long, "packets", "of a link type that is not decoded"),
         must("later_fragments", Kind::Long, "packets", "inbound later fragments, which carry no port"),
         must("too_short", Kind::Long, "packets", "inbound packets too short for their ports or type"),

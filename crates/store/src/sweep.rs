@@ -27,7 +27,12 @@ pub struct Lease(#[allow(dead_code, reason = "held, not read")] Option<File>);
 pub async fn enter(data: &Data) -> Result<Lease, StoreError> {
     let Some(folder) = &data.folder else { return Ok(Lease(None)) };
     let fail = |e: std::io::Error| StoreError::Place { place: data.name.clone(), what: e.to_string() };
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(".writers")).map_err(fail)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(".writers"))
+        .map_err(fail)?;
     if lock.try_lock().is_ok() {
         for table in TABLES {
             // What cannot be swept today is swept tomorrow; it is in nobody's way.
@@ -62,7 +67,8 @@ async fn sweep_table(data: &Data, folder: &Path, table: &'static Table) -> Resul
         if !entry.file_type().is_file() || live.contains(&inside) || pinned.contains(&inside) {
             continue;
         }
-        let half_written = inside.rsplit_once('#').is_some_and(|(_, n)| n.chars().all(|c| c.is_ascii_digit()));
+        let half_written =
+            inside.rsplit_once('#').is_some_and(|(_, n)| n.chars().all(|c| c.is_ascii_digit()));
         let data_file = !inside.starts_with("_delta_log") && inside.ends_with(".parquet");
         let unnamed = data_file && !named.contains(&inside);
         if half_written || unnamed || (data_file && older_than(path, KEEP_REPLACED)) {
@@ -78,7 +84,8 @@ fn named_in_log(log: &Path) -> HashSet<String> {
     for entry in std::fs::read_dir(log).into_iter().flatten().filter_map(Result::ok) {
         let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
         for action in text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
-            let path = action.get("add").or_else(|| action.get("remove")).and_then(|a| a.get("path")?.as_str());
+            let path =
+                action.get("add").or_else(|| action.get("remove")).and_then(|a| a.get("path")?.as_str());
             named.extend(path.map(str::to_owned));
         }
     }

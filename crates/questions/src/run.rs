@@ -1,0 +1,442 @@
+//! Runs questions: views for the rule and the filter, parameters, rows.
+//!
+//! Nothing that a user writes is pasted into SQL: parameters are bound, days and platform names prune
+//! partitions, and `--where` is parsed as one expression over the columns of `sources`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{JoinType, ParamValues, ScalarValue};
+use datafusion::dataframe::DataFrame;
+use datafusion::prelude::SessionContext;
+use trapline_store::scan::in_memory;
+use trapline_store::{Engine, Snapshot, Span, StoreError};
+
+use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
+use crate::question::{ParameterType, Question};
+use crate::value;
+
+/// How long one IP address stays one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// One UTC day: the paper's rule.
+    #[default]
+    Day,
+    /// Until more than 25 h pass between two packets: Leurre.com's rule.
+    Gap,
+}
+
+impl Rule {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Day => "day",
+            Rule::Gap => "gap",
+        }
+    }
+}
+
+/// What all questions of one run share.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// Days and platform.
+    pub span: Span,
+    /// Rule.
+    pub rule: Rule,
+    /// An SQL predicate over the columns of one source.
+    pub filter: Option<String>,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The tables failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `--where` is no predicate over a source.
+    #[error("--where {filter:?}: {cause}")]
+    Filter {
+        /// As given.
+        filter: String,
+        /// What the parser said.
+        cause: String,
+    },
+    /// A parameter that the question does not have, or a value that it cannot be.
+    #[error("{0}")]
+    Parameter(String),
+    /// The question's own SQL is wrong.
+    #[error("question {name}: {cause}")]
+    Broken {
+        /// The question.
+        name: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl From<datafusion::error::DataFusionError> for AskError {
+    fn from(cause: datafusion::error::DataFusionError) -> Self {
+        AskError::Store(cause.into())
+    }
+}
+
+macro_rules! view {
+    ($rule:expr, $name:literal) => {
+        match $rule {
+            Rule::Day => include_str!(concat!("../views/", $name, ".day.sql")),
+            Rule::Gap => include_str!(concat!("../views/", $name, ".gap.sql")),
+        }
+    };
+}
+
+/// Tables whose columns a user's question may use as stored.
+const AS_STORED: [&str; 4] = ["hosts", "openings", "captures", "all_probes"];
+
+/// Questions over one snapshot, one rule, one filter.
+pub struct Session {
+    engine: Engine,
+    ask: Ask,
+}
+
+impl Session {
+    /// Prepares the views.
+    ///
+    /// # Errors
+    /// When the tables cannot be read or the filter is no predicate.
+    pub async fn open(snapshot: &Snapshot, ask: Ask) -> Result<Session, AskError> {
+        let engine = Engine::open(snapshot, &ask.span, "stored_", ask.threads)?;
+        let session = Session { engine, ask };
+        session.register_views().await?;
+        Ok(session)
+    }
+
+    fn context(&self) -> &SessionContext {
+        self.engine.context()
+    }
+
+    async fn register_views(&self) -> Result<(), AskError> {
+        let rule = self.ask.rule;
+        self.register("source_days", view!(rule, "source_days")).await?;
+        self.register("probe_rows", view!(rule, "probe_rows")).await?;
+        self.register("response_rows", view!(rule, "response_rows")).await?;
+        self.register("session_rows", view!(rule, "session_rows")).await?;
+        self.register("source_rows", view!(rule, "source_rows")).await?;
+        self.register("inbound_days", include_str!("../views/inbound_days.sql")).await?;
+        self.register("all_sources", include_str!("../views/all_sources.sql")).await?;
+        for name in AS_STORED {
+            let table = self.context().table(format!("stored_{name}")).await?;
+            self.context().register_table(name, table.into_view())?;
+        }
+        self.register_events()?;
+        let sources = self.context().table("all_sources").await?;
+        let Some(filter) = &self.ask.filter else {
+            self.context().register_table("sources", sources.into_view())?;
+            for name in ["session", "probe", "response"] {
+                let rows = self.context().table(format!("{name}_rows")).await?;
+                self.context().register_table(format!("{name}s"), rows.into_view())?;
+            }
+            let replies = self.context().table("stored_replies").await?;
+            self.context().register_table("replies", replies.into_view())?;
+            return Ok(());
+        };
+        let sources = self.filtered(sources, filter).await?;
+        self.context().register_table("sources", sources.into_view())?;
+        for name in ["session", "probe", "response"] {
+            let rows = self.context().table(format!("{name}_rows")).await?;
+            let kept = self.of_sources(rows, &["platform", "ip", "src"]).await?;
+            self.context().register_table(format!("{name}s"), kept.into_view())?;
+        }
+        let replies = self.context().table("stored_replies").await?;
+        let kept = self.of_sources(replies, &["platform", "ip"]).await?;
+        self.context().register_table("replies", kept.into_view())?;
+        Ok(())
+    }
+
+    async fn register(&self, name: &str, sql: &str) -> Result<(), AskError> {
+        let view = self.context().sql(sql).await?;
+        self.context().register_table(name, view.into_view())?;
+        Ok(())
+    }
+
+    /// Events are given with the fingerprints of a later release; until then the table is there and empty.
+    fn register_events(&self) -> Result<(), AskError> {
+        let text = |name: &str| Field::new(name, DataType::Utf8, false);
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("day", DataType::Date32, false),
+            text("event"),
+            text("port"),
+        ]));
+        self.context().register_table("events", in_memory(schema, Vec::new())?)?;
+        Ok(())
+    }
+
+    async fn filtered(&self, sources: DataFrame, filter: &str) -> Result<DataFrame, AskError> {
+        let fail = |e: datafusion::error::DataFusionError| AskError::Filter {
+            filter: filter.into(),
+            cause: e.strip_backtrace(),
+        };
+        let predicate = self.context().parse_sql_expr(filter, sources.schema()).map_err(fail)?;
+        // The whole view is computed once and kept: questions look at it several times.
+        let chosen = sources.filter(predicate).map_err(fail)?;
+        chosen.cache().await.map_err(fail)
+    }
+
+    async fn of_sources(&self, rows: DataFrame, keys: &[&str]) -> Result<DataFrame, AskError> {
+        let sources = self.context().table("sources").await?;
+        Ok(rows.join(sources, JoinType::LeftSemi, keys, keys, None)?)
+    }
+
+    /// Computes the sources once and for all: worth it when several questions follow.
+    ///
+    /// # Errors
+    /// When they cannot be computed.
+    pub async fn keep_sources(&self) -> Result<(), AskError> {
+        for name in ["all_sources", "sources", "probes", "sessions"] {
+            let cached = self.context().table(name).await?.cache().await?;
+            self.context().deregister_table(name)?;
+            self.context().register_table(name, cached.into_view())?;
+        }
+        Ok(())
+    }
+
+    /// The rows of a question as Arrow, its columns cast to their declared types.
+    ///
+    /// # Errors
+    /// When a parameter is wrong or the question's SQL fails.
+    pub async fn batches(
+        &self,
+        question: &Question,
+        given: &[(String, String)],
+    ) -> Result<RecordBatch, AskError> {
+        let broken = |cause: String| AskError::Broken { name: question.name.clone(), cause };
+        let failed = |e: datafusion::error::DataFusionError| broken(e.strip_backtrace());
+        let answer = self.engine.sql(&question.sql).await.map_err(|e| broken(e.to_string()))?;
+        let answer = answer.with_param_values(parameters(question, given)?).map_err(failed)?;
+        let names: Vec<&str> = answer.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        let declared: Vec<&str> = question.columns.iter().map(|c| c.name.as_str()).collect();
+        if names != declared {
+            return Err(broken(format!(
+                "its SQL gives the columns {names:?}, its file declares {declared:?}"
+            )));
+        }
+        let schema = Arc::new(answer.schema().as_arrow().clone());
+        let batches = answer.collect().await.map_err(failed)?;
+        let rows = concat_batches(&schema, &batches).map_err(|e| broken(e.to_string()))?;
+        let wanted: Vec<Field> =
+            question.columns.iter().map(|c| Field::new(&c.name, value::arrow_type(c.kind), true)).collect();
+        let columns = rows.columns().iter().zip(&wanted);
+        let columns = columns
+            .map(|(c, f)| datafusion::arrow::compute::cast(c, f.data_type()))
+            .collect::<Result<_, _>>();
+        let columns = columns.map_err(|e| broken(e.to_string()))?;
+        RecordBatch::try_new(Arc::new(Schema::new(wanted)), columns).map_err(|e| broken(e.to_string()))
+    }
+
+    /// Answers a question; `given` are its parameters by name.
+    ///
+    /// # Errors
+    /// When a parameter is wrong or the question's SQL fails.
+    pub async fn answer(&self, question: &Question, given: &[(String, String)]) -> Result<Answer, AskError> {
+        let broken = |cause: String| AskError::Broken { name: question.name.clone(), cause };
+        let batch = self.batches(question, given).await?;
+        let rows = value::rows(&question.columns, &[batch]).map_err(|e| broken(e.to_string()))?;
+        let notes = match &question.note {
+            Some(sql) => self.texts(sql).await?,
+            None => Vec::new(),
+        };
+        Ok(Answer {
+            name: question.name.clone(),
+            title: question.title.clone(),
+            paper: question.paper.clone(),
+            definition: question.definition.clone(),
+            order: question.order.clone(),
+            columns: question.columns.clone(),
+            rows,
+            chart: question.chart.clone(),
+            notes,
+            n: self.count_sources().await?,
+        })
+    }
+
+    async fn count_sources(&self) -> Result<i64, AskError> {
+        Ok(self.context().table("sources").await?.count().await? as i64)
+    }
+
+    async fn texts(&self, sql: &str) -> Result<Vec<String>, AskError> {
+        let mut texts = Vec::new();
+        for batch in self.context().sql(sql).await?.collect().await? {
+            let column = datafusion::arrow::compute::cast(batch.column(0), &DataType::Utf8)
+                .map_err(StoreError::from)?;
+            let column: &StringArray = datafusion::arrow::array::AsArray::as_string(&column);
+            texts.extend(column.iter().flatten().map(str::to_owned));
+        }
+        Ok(texts)
+    }
+
+    /// What stands beside every answer: platforms, captures and their losses, rule, span, filter.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn about(&self) -> Result<About, AskError> {
+        let day = trapline_store::convert::day_text;
+        let span = &self.ask.span;
+        let limited = span.from.is_some() || span.to.is_some();
+        let edge = |d: Option<i32>| d.map(day).unwrap_or_default();
+        Ok(About {
+            rule: self.ask.rule.name().into(),
+            span: limited.then(|| (edge(span.from), edge(span.to))),
+            filter: self.ask.filter.clone(),
+            platforms: self.platforms().await?,
+            captures: self.captures().await?,
+            ..About::default()
+        })
+    }
+
+    async fn platforms(&self) -> Result<Vec<AboutPlatform>, AskError> {
+        let mut platforms: Vec<AboutPlatform> = Vec::new();
+        let rows = self
+            .values(
+                "select platform, host, address, inferred from hosts order by platform, position, address",
+            )
+            .await?;
+        for row in rows.into_iter().filter(|row| self.in_span(&row[0])) {
+            let [platform, host, address] = [text(&row[0]), text(&row[1]), text(&row[2])];
+            if platforms.last().is_none_or(|p| p.name != platform) {
+                let inferred = row[3] == Value::Bool(true);
+                platforms.push(AboutPlatform { name: platform, hosts: Vec::new(), inferred });
+            }
+            let hosts = &mut platforms.last_mut().expect("pushed above").hosts;
+            match hosts.last_mut().filter(|(name, _)| *name == host) {
+                Some((_, addresses)) => addresses.push(address),
+                None => hosts.push((host, vec![address])),
+            }
+        }
+        Ok(platforms)
+    }
+
+    async fn captures(&self) -> Result<Vec<AboutCapture>, AskError> {
+        const COUNTS: [&str; 12] = [
+            "internal",
+            "broadcast",
+            "elsewhere",
+            "arp",
+            "neighbour_discovery",
+            "not_ip",
+            "unreadable",
+            "unknown_link",
+            "later_fragments",
+            "too_short",
+            "simple",
+            "bad_time",
+        ];
+        let sql = format!(
+            "select platform, name, hash, bytes, packets, first_seen, last_seen, damage, {} from captures order by first_seen, hash",
+            COUNTS.join(", ")
+        );
+        let rows = self.values(&sql).await?;
+        let one = |row: Vec<Value>| AboutCapture {
+            name: text(&row[1]),
+            hash: text(&row[2]),
+            bytes: int(&row[3]),
+            packets: int(&row[4]),
+            first: text(&row[5]),
+            last: text(&row[6]),
+            damage: Some(text(&row[7])).filter(|d| !d.is_empty()),
+            losses: COUNTS
+                .iter()
+                .zip(&row[8..])
+                .map(|(name, n)| (name.replace('_', " "), int(n)))
+                .filter(|(_, n)| *n > 0)
+                .collect(),
+        };
+        Ok(rows.into_iter().filter(|row| self.in_span(&row[0])).map(one).collect())
+    }
+
+    fn in_span(&self, platform: &Value) -> bool {
+        self.ask.span.platform.as_ref().is_none_or(|p| *p == text(platform))
+    }
+
+    /// Rows of a query of ours, typed by what comes out of it.
+    async fn values(&self, sql: &str) -> Result<Vec<Vec<Value>>, AskError> {
+        use crate::answer::{Column, ColumnType};
+        let frame = self.context().sql(sql).await?;
+        let kind = |field: &Field| match field.data_type() {
+            DataType::Boolean => ColumnType::Bool,
+            DataType::Timestamp(..) => ColumnType::Time,
+            t if t.is_integer() => ColumnType::Int,
+            _ => ColumnType::Text,
+        };
+        let fields = frame.schema().as_arrow().fields().clone();
+        let columns: Vec<Column> = fields
+            .iter()
+            .map(|f| Column {
+                name: f.name().clone(),
+                kind: kind(f),
+                unit: String::new(),
+                meaning: String::new(),
+            })
+            .collect();
+        let batches = frame.collect().await?;
+        Ok(value::rows(&columns, &batches).map_err(StoreError::from)?)
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn int(value: &Value) -> i64 {
+    match value {
+        Value::Int(n) => *n,
+        _ => 0,
+    }
+}
+
+/// Binds parameters: those given, and the defaults of the rest.
+fn parameters(question: &Question, given: &[(String, String)]) -> Result<ParamValues, AskError> {
+    for (name, _) in given {
+        if !question.parameters.iter().any(|p| p.name == *name) {
+            let known: Vec<&str> = question.parameters.iter().map(|p| p.name.as_str()).collect();
+            let known =
+                if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
+            return Err(AskError::Parameter(format!(
+                "question {} has no parameter {name:?}; {known}",
+                question.name
+            )));
+        }
+    }
+    let mut bound = HashMap::new();
+    for parameter in &question.parameters {
+        let value = given
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == parameter.name)
+            .map_or(&parameter.default, |(_, v)| v);
+        if !parameter.choices.is_empty() && !parameter.choices.contains(value) {
+            let what = format!("{} is {value:?}; it can be {}", parameter.name, parameter.choices.join(", "));
+            return Err(AskError::Parameter(what));
+        }
+        let scalar = match parameter.kind {
+            ParameterType::Text => ScalarValue::from(value.as_str()),
+            ParameterType::Int => match value.parse::<i64>() {
+                Ok(number) => ScalarValue::from(number),
+                Err(_) => {
+                    return Err(AskError::Parameter(format!(
+                        "{} is {value:?}, not a whole number",
+                        parameter.name
+                    )));
+                }
+            },
+        };
+        bound.insert(parameter.name.clone(), scalar.into());
+    }
+    Ok(ParamValues::Map(bound))
+}
