@@ -1,1 +1,85 @@
-fn main() {}
+//! The program: one file for each command in `commands/`; the only crate that knows a terminal.
+//!
+//! Exit status: 0 all done, 1 done with findings or skips, 2 not done.
+
+mod arguments;
+mod commands;
+mod error;
+mod output;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{ask, completions, ingest, report, simulate, sql};
+use error::CommandError;
+use ui::Ui;
+
+/// See attacks on decoy hosts as the paper saw them: who, in which order of ports, with which tool
+///
+/// Captures go in (`ingest`), questions are answered (`ask`, `report`, `sql`). Everything is defined in
+/// docs/method/ of the project: what a source is, a ports sequence, backscatter.
+#[derive(Parser)]
+#[command(name = "trapline", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit status: 0 all done, 1 done with findings or skips (told on standard error), 2 not done."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ingest(ingest::IngestArgs),
+    Ask(ask::AskArgs),
+    Report(report::ReportArgs),
+    Sql(sql::SqlArgs),
+    Simulate(simulate::SimulateArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else was not understood. A closed pipe is a quiet end.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let ui = Ui::new();
+    ui::log_to_stderr();
+    match run(&ui, cli.command) {
+        Ok(()) => ExitCode::from(u8::from(ui.findings() > 0)),
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Completions(args) => completions::completions(ui, &args),
+        Command::Simulate(args) => simulate::simulate(ui, &args),
+        Command::Ingest(args) => in_runtime(args.threads.count(), ingest::ingest(ui, &args)),
+        Command::Ask(args) => in_runtime(args.question.threads.count(), ask::ask(ui, &args)),
+        Command::Report(args) => in_runtime(args.question.threads.count(), report::report(ui, &args)),
+        Command::Sql(args) => in_runtime(args.threads.count(), sql::sql(ui, &args)),
+    }
+}
+
+fn in_runtime<T>(
+    threads: usize,
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(|e| CommandError::new(format!("cannot start: {e}")))?;
+    let done = runtime.block_on(work);
+    // A thread that still reads ahead must not hold up the end.
+    runtime.shutdown_background();
+    done
+}

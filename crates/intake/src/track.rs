@@ -230,7 +230,8 @@ impl Tracker {
                 }
             }
             Kind::Udp => {
-                if self.enter(event, true, Starter::Host) == Starter::Peer {
+                let before = self.enter(event, true, Starter::Host);
+                if before == Starter::Peer {
                     self.answered(event);
                 }
             }

@@ -56,6 +56,8 @@ pub struct Parameter {
     /// The values it may have; any where empty.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// A query that gives its value on a report, where nobody is there to choose: the commonest sequence, say.
+    pub report: Option<String>,
 }
 
 /// The type of a parameter.
@@ -108,6 +110,8 @@ pub struct Question {
     pub columns: Vec<Column>,
     /// The parameters.
     pub parameters: Vec<Parameter>,
+    /// Whether it is one of ours, not a user's.
+    pub built_in: bool,
 }
 
 impl Question {
@@ -132,6 +136,7 @@ impl Question {
             chart: chart.map_err(|e| format!("chart: {e}"))?,
             columns: file.column,
             parameters: file.param,
+            built_in: false,
         })
     }
 }
@@ -177,7 +182,7 @@ impl Catalog {
     /// When a built-in question is broken, which the tests see to.
     pub fn built_in() -> Catalog {
         let parse = |(name, text)| match Question::parse(name, text) {
-            Ok(question) => question,
+            Ok(question) => Question { built_in: true, ..question },
             Err(what) => panic!("built-in question {name}: {what}"),
         };
         Catalog { questions: BUILT_IN.into_iter().map(parse).collect() }

@@ -226,6 +226,7 @@ impl Session {
         }
         let schema = Arc::new(answer.schema().as_arrow().clone());
         let batches = answer.collect().await.map_err(failed)?;
+        let schema = batches.first().map_or(schema, RecordBatch::schema);
         let rows = concat_batches(&schema, &batches).map_err(|e| broken(e.to_string()))?;
         let wanted: Vec<Field> =
             question.columns.iter().map(|c| Field::new(&c.name, value::arrow_type(c.kind), true)).collect();
@@ -261,6 +262,22 @@ impl Session {
             notes,
             n: self.count_sources().await?,
         })
+    }
+
+    /// Answers a question for a report: parameters have the values that their `report` queries give.
+    ///
+    /// # Errors
+    /// As [`Session::answer`].
+    pub async fn answer_for_report(&self, question: &Question) -> Result<Answer, AskError> {
+        let mut given = Vec::new();
+        for parameter in &question.parameters {
+            if let Some(sql) = &parameter.report
+                && let Some(value) = self.texts(sql).await?.into_iter().next()
+            {
+                given.push((parameter.name.clone(), value));
+            }
+        }
+        self.answer(question, &given).await
     }
 
     async fn count_sources(&self) -> Result<i64, AskError> {
@@ -363,26 +380,9 @@ impl Session {
 
     /// Rows of a query of ours, typed by what comes out of it.
     async fn values(&self, sql: &str) -> Result<Vec<Vec<Value>>, AskError> {
-        use crate::answer::{Column, ColumnType};
-        let frame = self.context().sql(sql).await?;
-        let kind = |field: &Field| match field.data_type() {
-            DataType::Boolean => ColumnType::Bool,
-            DataType::Timestamp(..) => ColumnType::Time,
-            t if t.is_integer() => ColumnType::Int,
-            _ => ColumnType::Text,
-        };
-        let fields = frame.schema().as_arrow().fields().clone();
-        let columns: Vec<Column> = fields
-            .iter()
-            .map(|f| Column {
-                name: f.name().clone(),
-                kind: kind(f),
-                unit: String::new(),
-                meaning: String::new(),
-            })
-            .collect();
-        let batches = frame.collect().await?;
-        Ok(value::rows(&columns, &batches).map_err(StoreError::from)?)
+        let rows = self.engine.collect(sql).await?;
+        let columns = value::columns(&rows.schema());
+        Ok(value::rows(&columns, &[rows]).map_err(StoreError::from)?)
     }
 }
 

@@ -1,11 +1,15 @@
 //! Arrow columns to the values of an answer.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
+use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::answer::{Column, ColumnType, Value};
 
@@ -30,6 +34,51 @@ pub fn rows(columns: &[Column], batches: &[RecordBatch]) -> Result<Vec<Vec<Value
     Ok(rows)
 }
 
+/// Columns for rows whose types nobody declared: every type is read as the nearest that answers know.
+pub fn columns(schema: &Schema) -> Vec<Column> {
+    let kind = |field: &Field| match field.data_type() {
+        DataType::Boolean => ColumnType::Bool,
+        DataType::Date32 | DataType::Date64 => ColumnType::Day,
+        DataType::Timestamp(..) => ColumnType::Time,
+        DataType::List(item) if item.data_type() == &DataType::Utf8 => ColumnType::List,
+        DataType::Float16 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => {
+            ColumnType::Float
+        }
+        kind if kind.is_integer() => ColumnType::Int,
+        _ => ColumnType::Text,
+    };
+    let column = |f: &Arc<Field>| Column {
+        name: f.name().clone(),
+        kind: kind(f),
+        unit: String::new(),
+        meaning: String::new(),
+    };
+    schema.fields().iter().map(column).collect()
+}
+
+/// Bytes from the wire as text: UTF-8 where valid, else Latin-1. Whoever shows it escapes it.
+pub fn wire_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
+/// What has no type of its own in answers, as text.
+fn as_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let text: StringArray = match array.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return cast(array, &DataType::Utf8),
+        DataType::Binary => array.as_binary::<i32>().iter().map(|b| b.map(wire_text)).collect(),
+        DataType::BinaryView => array.as_binary_view().iter().map(|b| b.map(wire_text)).collect(),
+        _ => {
+            let options = FormatOptions::default();
+            let shown = ArrayFormatter::try_new(array, &options)?;
+            (0..array.len()).map(|row| (!array.is_null(row)).then(|| shown.value(row).to_string())).collect()
+        }
+    };
+    Ok(Arc::new(text))
+}
+
 /// The Arrow type that a declared type is read as.
 pub fn arrow_type(kind: ColumnType) -> DataType {
     match kind {
@@ -44,7 +93,10 @@ pub fn arrow_type(kind: ColumnType) -> DataType {
 }
 
 fn column(kind: ColumnType, array: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
-    let array = cast(array, &arrow_type(kind))?;
+    let array = match kind {
+        ColumnType::Text | ColumnType::Month => as_text(array)?,
+        _ => cast(array, &arrow_type(kind))?,
+    };
     let each = |read: &dyn Fn(usize) -> Value| {
         (0..array.len()).map(|row| if array.is_null(row) { Value::Null } else { read(row) }).collect()
     };

@@ -53,6 +53,7 @@ async fn answers_equal_those_of_an_independent_implementation() {
             hosts: Hosts::Given(platform),
             threads: 2,
             arguments: Vec::new(),
+            dry_run: false,
         };
         ingest(request, Arc::new(|_, _, _| true)).await.unwrap();
         let snapshot = Snapshot::latest(&data).await.unwrap().unwrap();

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::prelude::DataFrame;
 
@@ -41,6 +43,9 @@ impl Engine {
         let config = SessionConfig::new()
             .with_target_partitions(threads.max(1))
             .with_information_schema(true)
+            // One kind of text everywhere: our tables hold Utf8, and a cast in a question must not bring in another.
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
             // Small files are read whole; asking for their tails first costs a request each.
             .set_u64("datafusion.execution.parquet.metadata_size_hint", 64 * 1024);
         let context = SessionContext::new_with_config(config);
@@ -76,6 +81,23 @@ impl Engine {
         let always = Span { from: None, to: None, platform: span.platform.clone() };
         engine.context.register_table(format!("{prefix}all_probes"), pinned(&PROBES, &always))?;
         Ok(engine)
+    }
+
+    /// The same engine with quoted file names as tables: `'rows.parquet'`, `'list.csv'`.
+    pub fn with_files(self) -> Engine {
+        Engine { context: self.context.enable_url_table() }
+    }
+
+    /// Runs a statement that reads, and gives all its rows.
+    ///
+    /// # Errors
+    /// When the statement is wrong or would change something, or its data cannot be read.
+    pub async fn collect(&self, statement: &str) -> Result<RecordBatch, StoreError> {
+        let rows = self.sql(statement).await?;
+        let schema = Arc::new(rows.schema().as_arrow().clone());
+        let batches = rows.collect().await?;
+        let schema = batches.first().map_or(schema, RecordBatch::schema);
+        Ok(concat_batches(&schema, &batches)?)
     }
 
     /// The DataFusion context, for whoever runs SQL.

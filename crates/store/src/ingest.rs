@@ -64,6 +64,8 @@ pub struct IngestRequest {
     pub threads: usize,
     /// The command line, for the record.
     pub arguments: Vec<String>,
+    /// Whether to read and count only, and write nothing.
+    pub dry_run: bool,
 }
 
 /// Which part of the work is being done.
@@ -107,11 +109,11 @@ pub struct IngestReport {
 /// When nothing could be committed: no capture among the inputs is told in the report's findings, not here.
 pub async fn ingest(request: IngestRequest, watch: Watch) -> Result<IngestReport, StoreError> {
     let started_us = chrono::Utc::now().timestamp_micros();
-    if let Some(folder) = &request.data.folder {
+    if let Some(folder) = request.data.folder.as_ref().filter(|_| !request.dry_run) {
         std::fs::create_dir_all(folder)
             .map_err(|e| StoreError::Place { place: request.data.name.clone(), what: e.to_string() })?;
     }
-    let lease = crate::sweep::enter(&request.data).await?;
+    let lease = if request.dry_run { None } else { Some(crate::sweep::enter(&request.data).await?) };
     let infer = matches!(request.hosts, Hosts::Inferred(_));
     let surveyed = survey_all(&request.inputs, infer, request.threads, &watch).await?;
     let mut retries = 0;
@@ -228,7 +230,9 @@ async fn attempt(
     started_us: i64,
 ) -> Result<IngestReport, StoreError> {
     let data = &request.data;
-    commits::create_tables(data).await?;
+    if !request.dry_run {
+        commits::create_tables(data).await?;
+    }
     let base = Snapshot::latest(data).await?;
     let stored = Stored::read(base.as_ref(), request.hosts.name()).await?;
     let mut report = IngestReport { findings: surveyed.findings.clone(), ..IngestReport::default() };
@@ -247,14 +251,23 @@ async fn attempt(
     (report.new, report.read_again) = (plan.new, plan.surveys.len() - plan.new);
     report.findings.extend(plan.findings.iter().cloned());
     report.packets = plan.surveys[..plan.new].iter().map(|s| s.frames).sum();
-    let mut writer =
-        Writer { data, stored: &stored, platform: &platform, plan: &plan, staged: Staged::default() };
+    let mut writer = Writer {
+        data,
+        stored: &stored,
+        platform: &platform,
+        plan: &plan,
+        staged: Staged::default(),
+        dry_run: request.dry_run,
+    };
     let finished = writer.run(request.threads, watch).await?;
     finished.counts[..plan.new].iter().for_each(|c| add_counts(&mut report.counts, c));
     if finished.over_limit > 0 {
         report
             .findings
             .push(format!("{} packets found no room in memory and are in no row", finished.over_limit));
+    }
+    if request.dry_run {
+        return Ok(report);
     }
     if let Some(old) = stored.platform.as_ref().filter(|old| **old != platform) {
         writer.reopen(old).await?;
@@ -371,6 +384,7 @@ struct Writer<'a> {
     platform: &'a Platform,
     plan: &'a Plan,
     staged: Staged,
+    dry_run: bool,
 }
 
 impl Writer<'_> {
@@ -391,10 +405,15 @@ impl Writer<'_> {
         };
         let counting = tokio::task::spawn_blocking(move || job.run(&sender));
         while let Some(day) = days.recv().await {
-            self.write_day(day).await?;
+            if !self.dry_run {
+                self.write_day(day).await?;
+            }
         }
         let counted = counting.await.expect("counting does not panic")?;
-        if let (Some(first), true) = (self.plan.replace_from, true) {
+        if self.dry_run {
+            return Ok(counted.finished);
+        }
+        if let Some(first) = self.plan.replace_from {
             self.remove_days(first, counted.same_from.unwrap_or(Day::MAX));
         }
         if self.plan.keeps_state {
@@ -441,7 +460,7 @@ impl Writer<'_> {
     }
 
     async fn join_stored(&mut self, day: &mut DayTables) -> Result<(), StoreError> {
-        let (data, platform) = (self.data, self.platform);
+        let platform = self.platform;
         if let Some(rows) = self.take_stored(&PROBES, day.day).await? {
             day.probes = join(convert::read_probes(platform, &rows), std::mem::take(&mut day.probes));
         }
@@ -457,7 +476,6 @@ impl Writer<'_> {
                 self.staged.remove(table, file.path.clone());
             }
         }
-        let _ = data;
         for answer in std::mem::take(&mut day.late_answers) {
             note_answer(&mut day.probes, answer.key, answer.time);
         }

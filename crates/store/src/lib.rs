@@ -23,6 +23,16 @@ pub use engine::{Engine, Span};
 
 pub use ingest::{IngestReport, IngestRequest, ingest};
 
+/// Rows as the bytes of a Parquet file.
+///
+/// # Errors
+/// When a column's type does not exist in Parquet.
+pub fn parquet_bytes(rows: &datafusion::arrow::array::RecordBatch) -> Result<Vec<u8>, StoreError> {
+    let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), rows.schema(), None)?;
+    writer.write(rows)?;
+    Ok(writer.into_inner()?)
+}
+
 /// Why the tables cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

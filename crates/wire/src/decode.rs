@@ -118,16 +118,16 @@ impl<'a> Packet<'a> {
 #[inline]
 pub fn decode<'a>(frame: &Frame<'a>) -> Reading<'a> {
     let unwrapped = unwrap(frame.link, frame.data);
-    let (bytes, read): (&[u8], fn(&'a [u8], u32) -> Option<Packet<'a>>) = match unwrapped.network {
-        Network::Ipv4(bytes) => (bytes, ipv4),
-        Network::Ipv6(bytes) => (bytes, ipv6),
+    let cut_off = frame.wire_len.saturating_sub(frame.data.len() as u32);
+    let packet = match unwrapped.network {
+        Network::Ipv4(bytes) => ipv4(bytes, bytes.len() as u32 + cut_off),
+        Network::Ipv6(bytes) => ipv6(bytes, bytes.len() as u32 + cut_off),
         Network::Arp => return Reading::Arp,
         Network::Other => return Reading::NotIp,
         Network::Short => return Reading::ShortFrame,
         Network::UnknownLink => return Reading::UnknownLink,
     };
-    let cut_off = frame.wire_len.saturating_sub(frame.data.len() as u32);
-    match read(bytes, bytes.len() as u32 + cut_off) {
+    match packet {
         Some(mut packet) => {
             packet.to_group = unwrapped.to_group;
             Reading::Ip(packet)

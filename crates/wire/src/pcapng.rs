@@ -59,7 +59,7 @@ impl Resolution {
                 Some(unit) => u128::from(ticks) / unit,
                 None => 0,
             },
-            Resolution::Binary(power) => u128::from(ticks) * 1_000_000_000 >> power,
+            Resolution::Binary(power) => (u128::from(ticks) * 1_000_000_000) >> power,
         };
         i64::try_from(ns).ok()
     }

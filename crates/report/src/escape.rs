@@ -1,0 +1,47 @@
+//! Text that an attacker may have chosen, made harmless for a terminal and for a spreadsheet.
+
+/// Text without anything that a terminal obeys: control characters, and those that turn the direction of
+/// writing or cannot be seen, stand as `\x1b` or `\u{202e}`.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c if c.is_control() || is_unseen(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Marks that reorder or hide the text around them (Unicode 16, 23.2 and 23.3).
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text that no spreadsheet takes for a formula: a leading `=`, `+`, `-`, `@`, tab or carriage return gets a quote
+/// before it (OWASP, CSV injection).
+pub fn no_formula(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_obey_nothing() {
+        assert_eq!(printable("a\x1b[2Jb\u{9b}c\u{202e}d\n"), "a\\x1b[2Jb\\u{9b}c\\u{202e}d\\n");
+        assert_eq!(printable("Grüße, 445,137/udp"), "Grüße, 445,137/udp");
+    }
+
+    #[test]
+    fn spreadsheets_calculate_nothing() {
+        assert_eq!(no_formula("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
+        assert_eq!(no_formula("445,139"), "445,139");
+    }
+}
