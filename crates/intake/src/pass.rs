@@ -187,6 +187,11 @@ impl Pass {
                 }
                 shard
             }
+            (Kind::IcmpReply(_) | Kind::IcmpRequest(_), _) if event.first_fragment => {
+                // Of two datagrams with one identification the latest beginning decides.
+                self.fragment_routes.remove(&(event.peer, event.host, event.ip_id));
+                own
+            }
             (Kind::LaterFragment, _) if !self.fragment_routes.is_empty() => {
                 let route = self.fragment_routes.get(&(event.peer, event.host, event.ip_id));
                 let icmp =

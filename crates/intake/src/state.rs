@@ -30,7 +30,10 @@ impl State {
         for (key, memory) in &tracker.memory {
             let alive = memory.starter != Starter::Nobody && now.saturating_sub(memory.last) <= REMEMBER_NS;
             let answered = memory.answered_day == memory.row_day;
-            let row_matters = memory.row_day >= today - 1 && (!answered || memory.row_day == today);
+            // Only what has a port can still be answered. (Rows without one may stand in two shards, too: an ICMP
+            // error goes where the peer is that it quotes.)
+            let row_matters =
+                !key.portless && memory.row_day >= today - 1 && (!answered || memory.row_day == today);
             if !alive && !row_matters {
                 continue;
             }

@@ -144,7 +144,7 @@ impl Tracker {
             Kind::Tcp(flags) => self.tcp(event, flags),
             Kind::Udp => self.udp(event),
             Kind::IcmpRequest(_) => {
-                self.enter(event, true, Starter::Peer);
+                self.enter_icmp(event, Starter::Peer);
                 Verdict::Probe
             }
             Kind::IcmpReply(kind) => self.icmp_reply(event, kind),
@@ -236,7 +236,7 @@ impl Tracker {
                 }
             }
             Kind::IcmpRequest(kind) => {
-                self.enter(event, true, Starter::Host);
+                self.enter_icmp(event, Starter::Host);
                 let asked = self.asked.entry(conversation_key(event)).or_default();
                 let question = (kind, event.peer_port);
                 if !asked.contains(&question) {
@@ -278,6 +278,13 @@ impl Tracker {
             memory.starter = sender;
         }
         before
+    }
+
+    /// Enters a conversation by an ICMP request. One that begins anew knows nothing of what the host asked before.
+    fn enter_icmp(&mut self, event: &Event, sender: Starter) {
+        if self.enter(event, true, sender) == Starter::Nobody {
+            self.asked.remove(&conversation_key(event));
+        }
     }
 
     /// The host answered: that is noted at the peer's latest probe, of today or of yesterday.

@@ -11,7 +11,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{JoinType, ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionContext, col, lit};
 use trapline_store::scan::in_memory;
 use trapline_store::{Engine, Snapshot, Span, StoreError};
 
@@ -129,7 +129,11 @@ impl Session {
         self.register("inbound_days", include_str!("../views/inbound_days.sql")).await?;
         self.register("all_sources", include_str!("../views/all_sources.sql")).await?;
         for name in AS_STORED {
-            let table = self.context().table(format!("stored_{name}")).await?;
+            let mut table = self.context().table(format!("stored_{name}")).await?;
+            if let Some(platform) = &self.ask.span.platform {
+                // Tables by day hold nothing else anyway; these are small and hold every platform.
+                table = table.filter(col("platform").eq(lit(platform.as_str())))?;
+            }
             self.context().register_table(name, table.into_view())?;
         }
         self.register_events()?;
@@ -321,7 +325,7 @@ impl Session {
                 "select platform, host, address, inferred from hosts order by platform, position, address",
             )
             .await?;
-        for row in rows.into_iter().filter(|row| self.in_span(&row[0])) {
+        for row in rows {
             let [platform, host, address] = [text(&row[0]), text(&row[1]), text(&row[2])];
             if platforms.last().is_none_or(|p| p.name != platform) {
                 let inferred = row[3] == Value::Bool(true);
@@ -371,11 +375,7 @@ impl Session {
                 .filter(|(_, n)| *n > 0)
                 .collect(),
         };
-        Ok(rows.into_iter().filter(|row| self.in_span(&row[0])).map(one).collect())
-    }
-
-    fn in_span(&self, platform: &Value) -> bool {
-        self.ask.span.platform.as_ref().is_none_or(|p| *p == text(platform))
+        Ok(rows.into_iter().map(one).collect())
     }
 
     /// Rows of a query of ours, typed by what comes out of it.

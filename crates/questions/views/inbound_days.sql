@@ -1,2 +1,2 @@
--- Days with inbound packets, replies included.
-select day from stored_sources union select day from stored_replies
+-- Platforms and days with inbound packets, replies included.
+select platform, day from stored_sources union select platform, day from stored_replies

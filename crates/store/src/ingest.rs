@@ -606,12 +606,10 @@ impl Writer<'_> {
     }
 
     async fn write_captures(&mut self, finished: &Finished) -> Result<(), StoreError> {
-        // Captures that were read again from the middle keep the counts of their first reading.
-        let whole = if self.plan.from == i64::MIN && self.plan.replace_from.is_some() {
-            self.plan.surveys.len()
-        } else {
-            self.plan.new
-        };
+        // What other hosts make of a packet is another count, so a changed platform changes all captures' rows; else those
+        // that were only read again keep the counts of their first reading, which was whole.
+        let recounted = self.plan.replace_from == Some(Day::MIN);
+        let whole = if recounted { self.plan.surveys.len() } else { self.plan.new };
         let rows: Vec<CaptureRow> = self.plan.surveys[..whole]
             .iter()
             .zip(&finished.counts)
@@ -623,7 +621,7 @@ impl Writer<'_> {
             })
             .collect();
         let rows = convert::captures(&self.platform.name, &rows)?;
-        if whole > self.plan.new {
+        if recounted {
             return self.replace_rows(&CAPTURES, rows).await;
         }
         let files = self.stored.files.get(CAPTURES.name).cloned().unwrap_or_default();

@@ -200,7 +200,9 @@ async fn additive(
 /// Surveys the known captures that reach into the time from `from` on; names those that cannot be read any more.
 async fn survey_again(stored: &Stored, from: i64, findings: &mut Vec<String>) -> Vec<Survey> {
     let mut again = Vec::new();
-    for known in stored.captures.iter().filter(|c| c.span.is_some_and(|(_, last)| last + 999 >= from)) {
+    // A capture without packets reaches nowhere, but its row is made anew where all are.
+    let reaches = |c: &&Known| c.span.map_or(from == i64::MIN, |(_, last)| last + 999 >= from);
+    for known in stored.captures.iter().filter(reaches) {
         match read_again(known).await {
             Ok(survey) => again.push(survey),
             Err(why) => findings.push(format!("{}: cannot be read again: {why}", known.place)),

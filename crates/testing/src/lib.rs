@@ -2,6 +2,7 @@
 //! aloud what was skipped.
 
 pub mod packets;
+pub mod random;
 pub mod transcript;
 
 use std::io::Write;
