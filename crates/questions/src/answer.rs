@@ -119,6 +119,8 @@ pub struct About {
     pub filter: Option<String>,
     /// Platforms with their hosts: name, hosts as `name (address, address)`, whether they were inferred.
     pub platforms: Vec<AboutPlatform>,
+    /// Packets of any ingest that found no room in memory and are in no row.
+    pub over_limit: i64,
     /// The captures behind the answers, with their losses.
     pub captures: Vec<AboutCapture>,
 }

@@ -285,7 +285,9 @@ impl Session {
     }
 
     async fn count_sources(&self) -> Result<i64, AskError> {
-        Ok(self.context().table("sources").await?.count().await? as i64)
+        // Without a filter the rows are those of the sources before their kinds are told.
+        let rows = if self.ask.filter.is_some() { "sources" } else { "source_rows" };
+        Ok(self.context().table(rows).await?.count().await? as i64)
     }
 
     async fn texts(&self, sql: &str) -> Result<Vec<String>, AskError> {
@@ -313,9 +315,15 @@ impl Session {
             span: limited.then(|| (edge(span.from), edge(span.to))),
             filter: self.ask.filter.clone(),
             platforms: self.platforms().await?,
+            over_limit: self.over_limit().await?,
             captures: self.captures().await?,
             ..About::default()
         })
+    }
+
+    async fn over_limit(&self) -> Result<i64, AskError> {
+        let rows = self.values("select coalesce(sum(over_limit), 0) from stored_commits").await?;
+        Ok(rows.first().map_or(0, |row| int(&row[0])))
     }
 
     async fn platforms(&self) -> Result<Vec<AboutPlatform>, AskError> {

@@ -212,6 +212,9 @@ fn sources_of_data(about: &About) -> Markup {
     html! {
         section id="captures" {
             h2 { "Captures and hosts behind these answers" }
+            @if about.over_limit > 0 {
+                p.note { (thousands(about.over_limit)) " packets found no room in memory and are in no row." }
+            }
             @for platform in &about.platforms {
                 h3 { "Platform " (escape::printable(&platform.name)) }
                 @if platform.inferred {
@@ -236,7 +239,7 @@ fn sources_of_data(about: &About) -> Markup {
                                 td.number { (thousands(capture.packets)) }
                                 td { (capture.first) }
                                 td { (capture.last) }
-                                td { @for (kind, packets) in &capture.losses { (thousands(*packets)) " " (kind) br; } }
+                                td { @for (kind, packets) in &capture.losses { (kind) " " (thousands(*packets)) br; } }
                                 td { (escape::printable(capture.damage.as_deref().unwrap_or(""))) }
                             }
                         }

@@ -70,6 +70,12 @@ fn footer(answer: &Answer, about: &About) -> Vec<String> {
     if !losses.is_empty() {
         lines.push(format!("took no part or only a small one: {losses}"));
     }
+    if about.over_limit > 0 {
+        lines.push(format!(
+            "{} packets found no room in memory and are in no row",
+            thousands(about.over_limit)
+        ));
+    }
     let damaged = about.captures.iter().filter(|c| c.damage.is_some()).count();
     if damaged > 0 {
         lines.push(format!("{damaged} of the captures could not be read to the end"));
@@ -86,6 +92,6 @@ pub fn losses(about: &About) -> String {
             None => sums.push((kind.clone(), *packets)),
         }
     }
-    let texts = sums.iter().map(|(kind, packets)| format!("{} {kind}", thousands(*packets)));
+    let texts = sums.iter().map(|(kind, packets)| format!("{kind} {}", thousands(*packets)));
     texts.collect::<Vec<_>>().join(", ")
 }

@@ -120,7 +120,7 @@ pub async fn append(data: &Data, base: Option<&Snapshot>, commit: &Commit) -> Re
         rows = concat_batches(&COMMITS.file_schema(), &all)?;
         wanted.0.clear();
     }
-    let name = format!("commit-{:012}-{}.zstd.parquet", commit.version, uuid::Uuid::new_v4().simple());
+    let name = format!("commit-{:012}-{}.parquet", commit.version, uuid::Uuid::new_v4().simple());
     let file: DataFile = delta::write_file(data, &COMMITS, None, Some(name), &rows).await?;
     wanted.0.insert(file.path.clone(), file);
     let version = delta::commit(data, &COMMITS, &wanted).await?;
