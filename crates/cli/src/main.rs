@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    give_memory_back();
     let ui = Ui::new();
     ui::log_to_stderr();
     match run(&ui, cli.command) {
@@ -71,6 +72,24 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Sql(args) => in_runtime(args.threads.count(), sql::sql(ui, &args)),
     }
 }
+
+/// Asks glibc to give large blocks back as soon as they are free.
+///
+/// A day's rows are a few blocks of tens of megabytes, made in one thread and freed in another. By default glibc soon keeps such
+/// blocks for later use, in a heap for each thread; the peak of an ingest was 206 MB so and is 145 MB with this (mimalloc: 346 MB).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "mallopt only sets numbers, before any other thread runs")]
+fn give_memory_back() {
+    const LARGE_BYTES: libc::c_int = 1 << 20;
+    // SAFETY: no other thread is running yet, and both parameters take any positive number (mallopt(3)).
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE_BYTES);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_memory_back() {}
 
 fn in_runtime<T>(
     threads: usize,

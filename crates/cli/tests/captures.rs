@@ -116,7 +116,7 @@ fn what_comes_before_the_damage_is_kept() {
     assert!(text(&output.stderr).contains("the file ends 5 bytes early"), "{}", text(&output.stderr));
     // A damaged one among good ones does not harm them.
     let good = folder.path().join("good.pcap");
-    std::fs::write(&good, pcap(&packets[..10].to_vec())).unwrap();
+    std::fs::write(&good, pcap(&packets[..10])).unwrap();
     let output = dry_run(&[&path, &good]);
     assert!(text(&output.stdout).starts_with("2 captures, 109 packets"), "{}", text(&output.stdout));
 }

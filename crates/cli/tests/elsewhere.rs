@@ -56,9 +56,7 @@ fn duckdb_and_polars_open_the_tables() {
     for (name, script) in [("DuckDB", DUCKDB), ("Polars", POLARS)] {
         match python(folder.path(), script) {
             Some(theirs) => assert_eq!(theirs, ours, "{name}"),
-            None => {
-                skipped(&format!("tables opened by {name}"), "pip install duckdb polars deltalake")
-            }
+            None => skipped(&format!("tables opened by {name}"), "pip install duckdb polars deltalake"),
         }
     }
 }

@@ -222,9 +222,9 @@ impl Pass {
         }
         let mut rows = ShardRows::default();
         for part in self.shards.take_rows() {
-            rows.probes.extend(part.probes);
-            rows.responses.extend(part.responses);
-            rows.replies.extend(part.replies);
+            gather(&mut rows.probes, part.probes);
+            gather(&mut rows.responses, part.responses);
+            gather(&mut rows.replies, part.replies);
             rows.late_answers.extend(part.late_answers);
             self.over_limit += part.over_limit;
         }
@@ -251,6 +251,15 @@ impl Pass {
         let own = std::mem::take(&mut closed.late_answers);
         closed.late_answers = answer(&mut closed.probes, own.into_iter());
         self.waiting = Some(closed);
+    }
+}
+
+/// Adds a shard's rows to those of the others; the first shard's are not copied.
+fn gather<R>(all: &mut Vec<R>, part: Vec<R>) {
+    if all.is_empty() {
+        *all = part;
+    } else {
+        all.extend(part);
     }
 }
 

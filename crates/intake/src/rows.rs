@@ -257,8 +257,10 @@ pub trait Row {
     type Key: Ord + Copy;
     /// Its key.
     fn key(&self) -> Self::Key;
+    /// Its first packet: of two halves, the earlier one is the one that begins earlier.
+    fn first(&self) -> Place;
     /// Adds the other half.
-    fn absorb(&mut self, later: Self);
+    fn absorb(&mut self, later: &Self);
 }
 
 impl Row for Probe {
@@ -266,8 +268,11 @@ impl Row for Probe {
     fn key(&self) -> ProbeKey {
         self.key
     }
-    fn absorb(&mut self, later: Self) {
-        self.merge(&later);
+    fn first(&self) -> Place {
+        self.first
+    }
+    fn absorb(&mut self, later: &Self) {
+        self.merge(later);
     }
 }
 
@@ -276,7 +281,10 @@ impl Row for Response {
     fn key(&self) -> ResponseKey {
         self.key
     }
-    fn absorb(&mut self, later: Self) {
+    fn first(&self) -> Place {
+        Place { time: self.span.0, capture: 0, frame: 0 }
+    }
+    fn absorb(&mut self, later: &Self) {
         self.span = widest(self.span, later.span);
         self.packets += later.packets;
     }
@@ -287,7 +295,10 @@ impl Row for Reply {
     fn key(&self) -> ReplyKey {
         self.key
     }
-    fn absorb(&mut self, later: Self) {
+    fn first(&self) -> Place {
+        Place { time: self.span.0, capture: 0, frame: 0 }
+    }
+    fn absorb(&mut self, later: &Self) {
         self.span = widest(self.span, later.span);
         self.packets += later.packets;
     }
@@ -297,15 +308,16 @@ fn widest(a: (Time, Time), b: (Time, Time)) -> (Time, Time) {
     (a.0.min(b.0), a.1.max(b.1))
 }
 
-/// Sorts rows and joins those of the same key; of two halves the one that stands first is the earlier.
+/// Sorts rows and joins those of the same key, in place: a day's rows are the largest thing in memory.
 pub fn fold<R: Row>(mut rows: Vec<R>) -> Vec<R> {
-    rows.sort_by_key(Row::key);
-    let mut folded: Vec<R> = Vec::with_capacity(rows.len());
-    for row in rows {
-        match folded.last_mut() {
-            Some(last) if last.key() == row.key() => last.absorb(row),
-            _ => folded.push(row),
+    rows.sort_unstable_by_key(|row| (row.key(), row.first()));
+    rows.dedup_by(|later, kept| {
+        let same = later.key() == kept.key();
+        if same {
+            kept.absorb(later);
         }
-    }
-    folded
+        same
+    });
+    rows.shrink_to_fit();
+    rows
 }

@@ -140,7 +140,7 @@ fn a_capture_cut_between_packets_of_different_time_gives_the_same_rows() {
         let mut random = Random::new(seed);
         let cuts: Vec<usize> = (1..packets.len()).filter(|i| packets[*i].0 != packets[i - 1].0).collect();
         let cut = random.pick(&cuts);
-        let (whole, state, _) = read(&[packets.clone()], 1, None);
+        let (whole, state, _) = read(std::slice::from_ref(&packets), 1, None);
         let (early, late) = packets.split_at(cut);
         let (halves, halves_state, _) = read(&[late.to_vec(), early.to_vec()], 3, None);
         assert_same(
@@ -189,7 +189,7 @@ fn a_pass_stopped_and_resumed_gives_the_same_rows() {
         let packets = traffic(seed);
         let cuts: Vec<usize> = (1..packets.len()).filter(|i| packets[*i].0 != packets[i - 1].0).collect();
         let cut = Random::new(seed + 1000).pick(&cuts);
-        let (whole, state, _) = read(&[packets.clone()], 1, None);
+        let (whole, state, _) = read(std::slice::from_ref(&packets), 1, None);
         let (early, late) = packets.split_at(cut);
         let (first, stopped, _) = read(&[early.to_vec()], 2, None);
         let (second, resumed, _) = read(&[late.to_vec()], 3, stopped);
@@ -203,7 +203,7 @@ fn a_pass_stopped_and_resumed_gives_the_same_rows() {
 fn a_capture_that_runs_backwards_is_put_in_order() {
     for seed in 0..20 {
         let packets = traffic(seed);
-        let (in_order, state, _) = read(&[packets.clone()], 1, None);
+        let (in_order, state, _) = read(std::slice::from_ref(&packets), 1, None);
         // By place in the file the packets are anywhere; by time nothing changed. Packets of one time keep their order.
         let mut random = Random::new(seed);
         let mut groups: Vec<Packets> = packets.chunk_by(|a, b| a.0 == b.0).map(<[_]>::to_vec).collect();

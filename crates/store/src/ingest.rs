@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::array::RecordBatch;
 use trapline_intake::address::Address;
 use trapline_intake::classify::Counts;
 use trapline_intake::derive::derive;
@@ -31,7 +32,7 @@ const ATTEMPTS: u32 = 12;
 /// it being read again.
 const KEPT_BOUNDARIES: usize = 40;
 /// Days that wait to be written; the pass waits when there are more.
-const WAITING_DAYS: usize = 4;
+const WAITING_DAYS: usize = 1;
 
 /// Which hosts the captures were taken at.
 #[derive(Clone, Debug)]
@@ -440,22 +441,34 @@ impl Writer<'_> {
         if self.plan.replace_from.is_none() {
             self.join_stored(&mut day).await?;
         }
-        let (sessions, sources) = derive(&day.probes);
         let platform = self.platform;
-        let batches = [
-            (&PROBES, convert::probes(platform, &day.probes)?),
-            (&RESPONSES, convert::responses(platform, &day.responses)?),
-            (&REPLIES, convert::replies(platform, &day.replies)?),
-            (&SESSIONS, convert::sessions(platform, &sessions)?),
-            (&SOURCES, convert::sources(platform, &sources)?),
-        ];
-        for (table, rows) in batches {
-            if rows.num_rows() > 0 {
-                let partition = Some((platform.name.clone(), day.day));
-                let file = delta::write_file(self.data, table, partition, None, &rows).await?;
-                self.staged.add(table, file);
-            }
+        let (sessions, sources) = derive(&day.probes);
+        self.write_part(&SESSIONS, day.day, convert::sessions(platform, &sessions)?).await?;
+        drop(sessions);
+        self.write_part(&SOURCES, day.day, convert::sources(platform, &sources)?).await?;
+        drop(sources);
+        self.write_part(&RESPONSES, day.day, convert::responses(platform, &day.responses)?).await?;
+        self.write_part(&REPLIES, day.day, convert::replies(platform, &day.replies)?).await?;
+        let probes = convert::probes(platform, &day.probes)?;
+        // Of a day's rows there is one copy in memory at a time, give or take what the next step makes of it.
+        let number = day.day;
+        drop(day);
+        self.write_part(&PROBES, number, probes).await
+    }
+
+    /// Writes a day's rows of one table, if there are any.
+    async fn write_part(
+        &mut self,
+        table: &'static Table,
+        day: Day,
+        rows: RecordBatch,
+    ) -> Result<(), StoreError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
         }
+        let partition = Some((self.platform.name.clone(), day));
+        let file = delta::write_file(self.data, table, partition, None, &rows).await?;
+        self.staged.add(table, file);
         Ok(())
     }
 
@@ -487,7 +500,7 @@ impl Writer<'_> {
         &mut self,
         table: &'static Table,
         day: Day,
-    ) -> Result<Option<datafusion::arrow::array::RecordBatch>, StoreError> {
+    ) -> Result<Option<RecordBatch>, StoreError> {
         let Some(file) = self.stored.day_file(table, &self.platform.name, day) else { return Ok(None) };
         let path = file.path.clone();
         let rows = read_file(self.data, table, &path).await?;
@@ -637,11 +650,7 @@ impl Writer<'_> {
     }
 
     /// Replaces the rows of this platform in a table without partitions.
-    async fn replace_rows(
-        &mut self,
-        table: &'static Table,
-        rows: datafusion::arrow::array::RecordBatch,
-    ) -> Result<(), StoreError> {
+    async fn replace_rows(&mut self, table: &'static Table, rows: RecordBatch) -> Result<(), StoreError> {
         use datafusion::arrow::array::AsArray;
         let mut all = Vec::new();
         for path in self.stored.files.get(table.name).cloned().unwrap_or_default().0.into_keys() {
@@ -658,7 +667,7 @@ impl Writer<'_> {
     async fn write_whole(
         &mut self,
         table: &'static Table,
-        batches: &[datafusion::arrow::array::RecordBatch],
+        batches: &[RecordBatch],
     ) -> Result<(), StoreError> {
         let rows = datafusion::arrow::compute::concat_batches(&table.file_schema(), batches)?;
         if rows.num_rows() > 0 {
@@ -690,12 +699,8 @@ fn pack(state: &[u8]) -> Vec<u8> {
     zstd::encode_all(state, 1).expect("memory to memory")
 }
 
-fn state_row(
-    head: bool,
-    at: i64,
-    packed: &[u8],
-) -> Result<datafusion::arrow::array::RecordBatch, StoreError> {
-    use datafusion::arrow::array::{BinaryArray, BooleanArray, Int16Array, Int64Array, RecordBatch};
+fn state_row(head: bool, at: i64, packed: &[u8]) -> Result<RecordBatch, StoreError> {
+    use datafusion::arrow::array::{BinaryArray, BooleanArray, Int16Array, Int64Array};
     let columns: Vec<datafusion::arrow::array::ArrayRef> = vec![
         Arc::new(BooleanArray::from(vec![head])),
         Arc::new(Int64Array::from(vec![at.div_euclid(1000)])),

@@ -100,7 +100,7 @@ impl PinnedTable {
     }
 
     /// The columns `wanted` of a large table, from its files as they are read.
-    fn from_files(
+    fn streamed(
         &self,
         files: &[DataFile],
         wanted: &[usize],
@@ -175,7 +175,7 @@ impl TableProvider for PinnedTable {
         } else if bytes <= KEEP_BYTES {
             self.in_memory(wanted, threads, rows_at_once).await
         } else {
-            self.from_files(files, wanted, threads, limit)
+            self.streamed(files, wanted, threads, limit)
         }
     }
 }

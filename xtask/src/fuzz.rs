@@ -1,0 +1,24 @@
+//! Fuzzing: one target for each format an attacker can shape, in `fuzz/`.
+
+use crate::Outcome;
+use crate::check::{cargo, run as run_command};
+
+/// The targets; each is `fuzz/fuzz_targets/NAME.rs`.
+const TARGETS: [&str; 7] = ["pcap", "pcapng", "frame", "platform", "question", "scenario", "state"];
+
+/// `fuzz TARGET [SECONDS]`.
+pub fn run(rest: &[&str]) -> Outcome {
+    let (target, seconds) = match rest {
+        [target] => (*target, "60"),
+        [target, seconds] => (*target, *seconds),
+        _ => return Err(format!("targets: {}", TARGETS.join(", "))),
+    };
+    if !TARGETS.contains(&target) {
+        return Err(format!("no target {target}; there are {}", TARGETS.join(", ")));
+    }
+    let time = format!("-max_total_time={seconds}");
+    // Without a sanitizer it runs on the stable toolchain; our code has no unsafe for one to watch.
+    let arguments = ["fuzz", "run", "--sanitizer", "none", target, "--", &time, "-max_len=65536"];
+    run_command(&format!("fuzz {target} for {seconds} s"), &mut cargo(&arguments))
+        .map_err(|why| format!("{why}\n(needs cargo-fuzz: cargo install cargo-fuzz)"))
+}
