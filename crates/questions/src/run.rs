@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{JoinType, ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::prelude::{SessionContext, col, lit};
+use trapline_store::engine::keep_days_together;
 use trapline_store::scan::in_memory;
 use trapline_store::{Engine, Snapshot, Span, StoreError};
 
@@ -229,7 +230,7 @@ impl Session {
             )));
         }
         let schema = Arc::new(answer.schema().as_arrow().clone());
-        let batches = answer.collect().await.map_err(failed)?;
+        let batches = keep_days_together(answer).collect().await.map_err(failed)?;
         let schema = batches.first().map_or(schema, RecordBatch::schema);
         let rows = concat_batches(&schema, &batches).map_err(|e| broken(e.to_string()))?;
         let wanted: Vec<Field> =

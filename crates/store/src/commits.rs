@@ -30,6 +30,8 @@ pub struct Commit {
     pub version: i64,
     /// Delta version of every table.
     pub tables: BTreeMap<String, Version>,
+    /// Version of the declarations that the tables were written with; see [`crate::migrate`].
+    pub schema_version: i32,
     /// Program and version.
     pub program: String,
     /// Command line.
@@ -61,6 +63,14 @@ impl Snapshot {
     /// # Errors
     /// When the tables cannot be read, or are of a newer schema than this program knows.
     pub async fn latest(data: &Data) -> Result<Option<Snapshot>, StoreError> {
+        Snapshot::latest_up_to(data, SCHEMA_VERSION).await
+    }
+
+    /// The newest commit, for a program that knows declarations up to version `known`.
+    ///
+    /// # Errors
+    /// As [`Snapshot::latest`].
+    pub async fn latest_up_to(data: &Data, known: i32) -> Result<Option<Snapshot>, StoreError> {
         if !delta::exists(data, &COMMITS).await? {
             return Ok(None);
         }
@@ -69,9 +79,10 @@ impl Snapshot {
         let files = delta::files(&table, &COMMITS)?;
         let Some(newest) = files.0.keys().next_back() else { return Ok(None) };
         let rows = read_file(data, &COMMITS, newest).await?;
-        let (commit, schema) = last_row(&rows)?;
-        if schema > SCHEMA_VERSION {
-            return Err(StoreError::Newer { place: data.name.clone(), found: schema, known: SCHEMA_VERSION });
+        let commit = last_row(&rows)?;
+        if commit.schema_version > known {
+            let found = commit.schema_version;
+            return Err(StoreError::Newer { place: data.name.clone(), found, known });
         }
         Ok(Some(Snapshot { data: data.clone(), commit, commits_version }))
     }
@@ -134,7 +145,7 @@ fn to_row(commit: &Commit) -> Result<RecordBatch, StoreError> {
     let columns: Vec<Arc<dyn Array>> = vec![
         Arc::new(Int64Array::from(vec![commit.version])),
         Arc::new(StringArray::from(vec![tables])),
-        Arc::new(Int32Array::from(vec![SCHEMA_VERSION])),
+        Arc::new(Int32Array::from(vec![commit.schema_version])),
         Arc::new(StringArray::from(vec![commit.program.as_str()])),
         Arc::new(StringArray::from(vec![arguments])),
         Arc::new(time(commit.started_us)),
@@ -145,22 +156,22 @@ fn to_row(commit: &Commit) -> Result<RecordBatch, StoreError> {
     Ok(RecordBatch::try_new(COMMITS.file_schema(), columns)?)
 }
 
-/// The newest row of a file of `commits`, and its schema version.
-fn last_row(rows: &RecordBatch) -> Result<(Commit, i32), StoreError> {
+/// The newest row of a file of `commits`.
+fn last_row(rows: &RecordBatch) -> Result<Commit, StoreError> {
     let broken = || StoreError::Columns("the newest row of commits cannot be read".into());
     let row = rows.num_rows().checked_sub(1).ok_or_else(broken)?;
     let long = |i: usize| rows.column(i).as_primitive::<Int64Type>().value(row);
     let text = |i: usize| rows.column(i).as_string::<i32>().value(row);
-    let commit = Commit {
+    Ok(Commit {
         version: long(0),
+        schema_version: rows.column(2).as_primitive::<Int32Type>().value(row),
         tables: serde_json::from_str(text(1)).map_err(|_| broken())?,
         program: text(3).into(),
         arguments: serde_json::from_str(text(4)).unwrap_or_default(),
         packets: long(7) as u64,
         over_limit: long(8) as u64,
         ..Commit::default()
-    };
-    Ok((commit, rows.column(2).as_primitive::<Int32Type>().value(row)))
+    })
 }
 
 /// Creates the tables that are not there yet.

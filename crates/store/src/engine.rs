@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::context::{SessionConfig, SessionContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::DataFrame;
 
 use crate::scan::PinnedTable;
@@ -95,7 +97,7 @@ impl Engine {
     pub async fn collect(&self, statement: &str) -> Result<RecordBatch, StoreError> {
         let rows = self.sql(statement).await?;
         let schema = Arc::new(rows.schema().as_arrow().clone());
-        let batches = rows.collect().await?;
+        let batches = keep_days_together(rows).collect().await?;
         let schema = batches.first().map_or(schema, RecordBatch::schema);
         Ok(concat_batches(&schema, &batches)?)
     }
@@ -115,4 +117,24 @@ impl Engine {
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         Ok(self.context.sql_with_options(statement, read_only).await?)
     }
+}
+
+/// Tells the optimizer that files of one day are read by one thread, so that what is grouped by day and more (a source, say)
+/// need not be dealt out anew: half of the sequences question's time over 50 million rows.
+///
+/// Only for plans that look at one table. Two tables' days may be dealt out differently, and a join by day would then
+/// meet the wrong halves.
+pub fn keep_days_together(frame: DataFrame) -> DataFrame {
+    let mut scans = 0;
+    let counted = frame.logical_plan().apply_with_subqueries(|node| {
+        scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if counted.is_err() || scans != 1 {
+        return frame;
+    }
+    let (mut state, plan) = frame.into_parts();
+    let options = &mut state.config_mut().options_mut().optimizer;
+    (options.preserve_file_partitions, options.subset_repartition_threshold) = (1, 1);
+    DataFrame::new(state, plan)
 }

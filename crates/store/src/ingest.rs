@@ -20,9 +20,11 @@ use trapline_intake::{DAY_NS, DayTables, Input, Progress};
 use crate::commits::{self, Commit, Snapshot, read_file};
 use crate::convert::{self, CaptureRow};
 use crate::delta::{self, DataFile, Files};
+use crate::migrate::{STEPS, migrate};
 use crate::plan::{DAY_TABLES, Plan, Stored, plan};
 use crate::schema::{
-    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
+    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SCHEMA_VERSION, SESSIONS, SOURCES, STATE, TABLES,
+    Table,
 };
 use crate::{Data, StoreError};
 
@@ -234,7 +236,12 @@ async fn attempt(
     if !request.dry_run {
         commits::create_tables(data).await?;
     }
-    let base = Snapshot::latest(data).await?;
+    let mut base = Snapshot::latest(data).await?;
+    if let Some(old) = base.as_ref().filter(|_| !request.dry_run)
+        && migrate(data, old, STEPS).await?.is_some()
+    {
+        base = Snapshot::latest(data).await?;
+    }
     let stored = Stored::read(base.as_ref(), request.hosts.name()).await?;
     let mut report = IngestReport { findings: surveyed.findings.clone(), ..IngestReport::default() };
     let new = new_captures(&stored, &surveyed.surveys, &mut report.known);
@@ -280,6 +287,7 @@ async fn attempt(
     let commit = Commit {
         version: base.as_ref().map_or(0, |b| b.commit.version) + 1,
         tables: versions,
+        schema_version: SCHEMA_VERSION,
         program: concat!("trapline ", env!("CARGO_PKG_VERSION")).into(),
         arguments: request.arguments.clone(),
         started_us,

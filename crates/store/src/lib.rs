@@ -11,6 +11,7 @@ pub mod delta;
 pub mod engine;
 pub mod functions;
 pub mod ingest;
+pub mod migrate;
 pub mod packets;
 pub mod plan;
 pub mod scan;

@@ -23,6 +23,8 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt};
@@ -105,6 +107,7 @@ impl PinnedTable {
         files: &[DataFile],
         wanted: &[usize],
         threads: usize,
+        keep_days: bool,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // The declaration has the partition columns first, a file scan has them last.
@@ -118,8 +121,17 @@ impl PinnedTable {
         if let Some(rows) = files.iter().map(|f| f.rows).sum::<Option<i64>>() {
             statistics.num_rows = Precision::Exact(rows as usize);
         }
+        let groups = self.groups(files, threads);
+        // Declared only where the plan has been looked at; see `keep_days_together`.
+        let partitioning = (keep_days && by > 0).then(|| {
+            let partition = self.table.partition_columns().iter().enumerate();
+            let columns = partition
+                .map(|(i, name)| Arc::new(Column::new(name, columns - by + i)) as Arc<dyn PhysicalExpr>);
+            Partitioning::Hash(columns.collect(), groups.len())
+        });
         let config = FileScanConfigBuilder::new(self.store_url()?, Arc::new(ParquetSource::new(schema)))
-            .with_file_groups(self.groups(files, threads))
+            .with_file_groups(groups)
+            .with_output_partitioning(partitioning)
             .with_statistics(statistics)
             .with_projection_indices(Some(indices))?
             .with_limit(limit)
@@ -135,15 +147,16 @@ impl PinnedTable {
             .with_partition_values(values.unwrap_or_default())
     }
 
-    /// Files dealt out so that each group has about the same number of bytes.
+    /// Files dealt out so that each group has about the same number of bytes, and those of one partition to one group.
     fn groups(&self, files: &[DataFile], groups: usize) -> Vec<FileGroup> {
         let mut dealt: Vec<(i64, Vec<PartitionedFile>)> =
             (0..groups.clamp(1, files.len())).map(|_| (0, Vec::new())).collect();
-        for file in files {
+        for together in files.chunk_by(|a, b| a.partition.is_some() && a.partition == b.partition) {
             let smallest = dealt.iter_mut().min_by_key(|(bytes, _)| *bytes).expect("at least one group");
-            smallest.0 += file.size + 4096;
-            smallest.1.push(self.partitioned(file));
+            smallest.0 += together.iter().map(|file| file.size + 4096).sum::<i64>();
+            smallest.1.extend(together.iter().map(|file| self.partitioned(file)));
         }
+        dealt.retain(|(_, files)| !files.is_empty());
         dealt.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
     }
 }
@@ -175,7 +188,8 @@ impl TableProvider for PinnedTable {
         } else if bytes <= KEEP_BYTES {
             self.in_memory(wanted, threads, rows_at_once).await
         } else {
-            self.streamed(files, wanted, threads, limit)
+            let keep_days = state.config_options().optimizer.preserve_file_partitions > 0;
+            self.streamed(files, wanted, threads, keep_days, limit)
         }
     }
 }

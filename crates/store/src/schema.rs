@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// Version of these declarations. A change of any table raises it and adds a step to
-/// [`crate::commits`]' migration.
+/// [`crate::migrate::STEPS`].
 pub const SCHEMA_VERSION: i32 = 1;
 
 /// Type of a column.

@@ -15,41 +15,53 @@ const DAYS: u64 = 62;
 const RUNS: usize = 5;
 const THREADS: &str = "2";
 
-/// A source sends about ten packets a day to a handful of ports of three hosts; most knock at one port, some scan.
+/// Rows like those of the table `probes` and laid out like it: a folder for each day, sorted by source, host and port. Of the
+/// sources 60 % try one port, nearly all others two to four, 1.5 % scan up to 90; three of four reach all three hosts.
 const MAKE: &str = r#"
-import duckdb, sys
+import duckdb, datetime, os, sys
 folder, rows, days = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 duckdb.sql("set threads = 2")
-per_day = rows // days
+duckdb.sql("set enable_progress_bar = false")
+sources = int(rows / days / 5.3)
 for day in range(days):
+    place = f"{folder}/day={datetime.date(2003, 3, 1) + datetime.timedelta(day)}"
+    os.makedirs(place)
     duckdb.sql(f"""
     copy (
-      with raw as (
-        select i, hash(i * 7919 + {day}) as h, (hash(i + {day} * 100003) % {per_day // 10})::bigint as source
-        from range({per_day}) t(i))
-      select date '2003-03-01' + {day} as day,
-             '10.' || (source >> 16) || '.' || ((source >> 8) & 255) || '.' || (source & 255) as ip,
-             'mach' || (h % 3) as host,
+      with source as (
+        select s, hash(s * 7919 + {day} * 1000003) as h from range({sources}) t(s)),
+      tool as (
+        select s, h,
+               case when h % 1000 < 600 then [[445, 135, 80, 139, 1433][cast(1 + h % 5 as bigint)]]
+                    when h % 1000 < 985 then list_transform(range(cast(1 + h % 4 as bigint)), lambda i: cast(1 + hash(h % 1000 + i * 31) % 3000 as bigint))
+                    else list_transform(range(cast(h % 90 as bigint)), lambda i: cast(1 + hash(h % 64 + i) % 60000 as bigint)) end as ports
+        from source),
+      probe as (
+        select s, h, host, unnest(ports) as number, generate_subscripts(ports, 1) as place
+        from tool cross join range(3) t(host) where h % 4 < 3 or host = 0)
+      select '10.' || (s >> 16) || '.' || ((s >> 8) & 255) || '.' || (s & 255) as ip,
+             'mach' || host as host,
              cast(case when h % 20 = 0 then 17 else 6 end as smallint) as protocol,
-             cast(case when source % 100 < 70 then [445, 135, 80, 139, 1433][1 + source % 5]
-                       when source % 100 < 95 then [445, 135, 80, 139, 1433, 21, 22, 25, 4444, 3389][1 + (h >> 8) % 10]
-                       else 1 + (h >> 8) % 2000 end as int) as number,
-             cast({day} as bigint) * 86400000000000 + i * {86400000000000 // per_day} as first_ns
-      from raw) to '{folder}/day{day:03}.parquet' (format parquet, compression zstd)""")
+             cast(number as int) as number,
+             cast({day} as bigint) * 86400000000000 + cast(h % 80000000 as bigint) * 1000000
+               + place * 1000000000 + host * 100000000 as first_ns
+      from probe order by s, host, protocol, number) to '{place}/part.parquet' (format parquet, compression zstd)""")
+print(duckdb.sql(f"select count(*) from read_parquet('{folder}/*/*.parquet')").fetchall()[0][0])
 "#;
 
 const DUCKDB: &str = r#"
 import duckdb, sys, time
 duckdb.sql("set threads = 2")
+duckdb.sql("set enable_progress_bar = false")
 answer = """
 with ports as (
-  select day, ip, protocol, number, min(first_ns) as first from read_parquet('{}/*.parquet') group by all),
+  select day, ip, protocol, number, min(first_ns) as first from read_parquet('{}/*/*.parquet') group by all),
 sources as (
   select day, ip, list(number * 32 + protocol order by first) as ports from ports group by day, ip),
 counted as (
   select strftime(day, '%Y-%m') as month, ports, count(*) as sources from sources group by all),
 ranked as (
-  select month, array_to_string(list_transform(ports, p -> (p // 32) || case when p % 32 = 17 then '/udp' else '' end), ',') as sequence,
+  select month, array_to_string(list_transform(ports, lambda p: (p // 32) || case when p % 32 = 17 then '/udp' else '' end), ',') as sequence,
          sources from counted)
 select month, sequence, sources from ranked
 qualify row_number() over (partition by month order by sources desc, sequence) <= 8
@@ -92,7 +104,9 @@ pub fn run(rest: &[&str]) -> Outcome {
     let files = folder.path().join("rows");
     std::fs::create_dir(&files).map_err(|e| e.to_string())?;
     let place = files.display().to_string();
-    capture(Command::new("python3").args(["-c", MAKE, &place, &rows.to_string(), &DAYS.to_string()]))?;
+    let (made, _) =
+        capture(Command::new("python3").args(["-c", MAKE, &place, &rows.to_string(), &DAYS.to_string()]))?;
+    let rows: u64 = made.trim().parse().map_err(|e| format!("{made}: {e}"))?;
     let (mut mine, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..RUNS {
         // In turn, so that a busy moment of the machine meets both.
