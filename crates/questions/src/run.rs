@@ -181,9 +181,11 @@ impl Session {
     }
 
     async fn filtered(&self, sources: DataFrame, filter: &str) -> Result<DataFrame, AskError> {
-        let fail = |e: datafusion::error::DataFusionError| AskError::Filter {
-            filter: filter.into(),
-            cause: e.strip_backtrace(),
+        let fail = |e: datafusion::error::DataFusionError| {
+            // The engine goes on to list every column by its inner name; the first line says what is wrong.
+            let cause = e.strip_backtrace();
+            let cause = cause.lines().next().unwrap_or_default().replace("all_sources.", "");
+            AskError::Filter { filter: filter.into(), cause }
         };
         let predicate = self.context().parse_sql_expr(filter, sources.schema()).map_err(fail)?;
         // The whole view is computed once and kept: questions look at it several times.
@@ -243,30 +245,37 @@ impl Session {
         RecordBatch::try_new(Arc::new(Schema::new(wanted)), columns).map_err(|e| broken(e.to_string()))
     }
 
-    /// Answers a question; `given` are its parameters by name.
+    /// The rows of a question; `given` are its parameters by name. Without notes and the number of sources, which not
+    /// every format shows.
     ///
     /// # Errors
     /// When a parameter is wrong or the question's SQL fails.
-    pub async fn answer(&self, question: &Question, given: &[(String, String)]) -> Result<Answer, AskError> {
+    pub async fn rows(&self, question: &Question, given: &[(String, String)]) -> Result<Answer, AskError> {
         let broken = |cause: String| AskError::Broken { name: question.name.clone(), cause };
         let batch = self.batches(question, given).await?;
         let rows = value::rows(&question.columns, &[batch]).map_err(|e| broken(e.to_string()))?;
-        let notes = match &question.note {
-            Some(sql) => self.texts(sql).await?,
-            None => Vec::new(),
-        };
         Ok(Answer {
             name: question.name.clone(),
             title: question.title.clone(),
             paper: question.paper.clone(),
             definition: question.definition.clone(),
             order: question.order.clone(),
-            columns: question.columns.clone(),
-            rows,
             chart: question.chart.clone(),
-            notes,
-            n: self.count_sources().await?,
+            ..Answer::of_rows(question.columns.clone(), rows)
         })
+    }
+
+    /// Answers a question; `given` are its parameters by name.
+    ///
+    /// # Errors
+    /// As [`Session::rows`].
+    pub async fn answer(&self, question: &Question, given: &[(String, String)]) -> Result<Answer, AskError> {
+        let mut answer = self.rows(question, given).await?;
+        if let Some(sql) = &question.note {
+            answer.notes = self.texts(sql).await?;
+        }
+        answer.n = self.count_sources().await?;
+        Ok(answer)
     }
 
     /// Answers a question for a report: parameters have the values that their `report` queries give.

@@ -56,10 +56,9 @@ pub async fn ask(ui: &Ui, args: &AskArgs) -> Result<(), CommandError> {
         let rows = session.batches(question, &args.param).await?;
         return output::write_file(file, &trapline_store::parquet_bytes(&rows)?);
     }
-    let answer = session.answer(question, &args.param).await?;
-    let about = match args.output.format {
-        Format::Table => output::about(&session).await?,
-        _ => About::default(),
+    let (answer, about) = match args.output.format {
+        Format::Table => (session.answer(question, &args.param).await?, output::about(&session).await?),
+        _ => (session.rows(question, &args.param).await?, About::default()),
     };
     args.output.put(ui, &args.output.text(&answer, &about))
 }

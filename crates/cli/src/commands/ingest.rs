@@ -53,9 +53,9 @@ pub async fn ingest(ui: &Ui, args: &IngestArgs) -> Result<(), CommandError> {
         ));
     }
     let mut out = format!(
-        "{}, {} packets",
+        "{}, {}",
         counted(report.new, "capture", "captures"),
-        thousands(report.packets as i64)
+        counted(report.packets as usize, "packet", "packets")
     );
     if report.read_again > 0 {
         out.push_str(&format!("; {} read again, because what is new lies before them", report.read_again));

@@ -1,0 +1,91 @@
+//! The arrows of ARCHITECTURE.md: a crate links what it may know, and nothing that it must not know.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use trapline_testing::project;
+
+/// Every crate with the crates of ours that it may use, in the direction of the pipeline.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("trapline-wire", &[]),
+    ("trapline-intake", &["trapline-wire"]),
+    ("trapline-store", &["trapline-intake", "trapline-wire"]),
+    ("trapline-questions", &["trapline-store"]),
+    ("trapline-report", &["trapline-questions"]),
+    ("trapline-sim", &["trapline-wire"]),
+    (
+        "trapline",
+        &["trapline-intake", "trapline-questions", "trapline-report", "trapline-sim", "trapline-store"],
+    ),
+    ("trapline-testing", &["trapline-wire"]),
+    ("xtask", &[]),
+];
+
+/// What a crate must not link, directly or through others.
+const FORBIDDEN: [(&str, &[&str]); 4] = [
+    ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
+    ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),
+    ("trapline-sim", &["tokio", "datafusion", "object_store", "blake3"]),
+    ("xtask", &["datafusion", "tokio"]),
+];
+
+/// Guests that live in one crate (or two): nobody else names them.
+const GUESTS: [(&str, &[&str]); 9] = [
+    ("deltalake", &["trapline-store"]),
+    ("parquet", &["trapline-store"]),
+    ("datafusion", &["trapline-store", "trapline-questions"]),
+    ("object_store", &["trapline-intake", "trapline-store"]),
+    ("maud", &["trapline-report"]),
+    ("comfy-table", &["trapline-report"]),
+    ("clap", &["trapline"]),
+    ("indicatif", &["trapline"]),
+    ("tracing-subscriber", &["trapline"]),
+];
+
+/// Names of the packages that `package` links for real, without those of tests, up to `depth`.
+fn links(package: &str, depth: &str) -> BTreeSet<String> {
+    let arguments = [
+        "tree",
+        "--offline",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--depth",
+        depth,
+    ];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(project()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let mut wrong = Vec::new();
+    for (package, allowed) in ARROWS {
+        let ours = |name: &&String| name.starts_with("trapline");
+        for used in links(package, "1").iter().filter(ours).filter(|used| !allowed.contains(&used.as_str())) {
+            wrong.push(format!("{package} uses {used}"));
+        }
+    }
+    for (package, forbidden) in FORBIDDEN {
+        let all = links(package, "99");
+        wrong.extend(forbidden.iter().filter(|f| all.contains(**f)).map(|f| format!("{package} links {f}")));
+    }
+    for (package, _) in ARROWS {
+        let direct = links(package, "1");
+        let strangers =
+            GUESTS.iter().filter(|(guest, homes)| direct.contains(*guest) && !homes.contains(&package));
+        wrong.extend(strangers.map(|(guest, _)| format!("{package} names {guest}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_crate_has_its_arrows() {
+    let folders = std::fs::read_dir(project().join("crates")).unwrap().count();
+    assert_eq!(ARROWS.len(), folders + 1, "a new crate needs its line here and in ARCHITECTURE.md");
+}
