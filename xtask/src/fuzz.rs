@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::check::{cargo, run as run_command};
 
 /// The targets; each is `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 7] = ["pcap", "pcapng", "frame", "platform", "question", "scenario", "state"];
+const TARGETS: [&str; 6] = ["pcap", "pcapng", "frame", "platform", "scenario", "state"];
 
 /// `fuzz TARGET [SECONDS]`.
 pub fn run(rest: &[&str]) -> Outcome {

@@ -69,6 +69,8 @@ pub struct Answer {
     pub paper: String,
     /// How the answer is defined, in a few sentences.
     pub definition: String,
+    /// The parameters that were given, by name.
+    pub given: Vec<(String, String)>,
     /// The order of the rows, in words.
     pub order: String,
     /// The columns, in order.
@@ -92,6 +94,7 @@ impl Answer {
             title: text(),
             paper: text(),
             definition: text(),
+            given: Vec::new(),
             order: text(),
             columns,
             rows,

@@ -261,6 +261,7 @@ impl Session {
             definition: question.definition.clone(),
             order: question.order.clone(),
             chart: question.chart.clone(),
+            given: given.to_vec(),
             ..Answer::of_rows(question.columns.clone(), rows)
         })
     }

@@ -149,7 +149,10 @@ fn section(answer: &Answer) -> Markup {
         section id=(answer.name) {
             h2 { (answer.title) }
             p.where {
-                code { "trapline ask " (answer.name) }
+                code {
+                    "trapline ask " (answer.name)
+                    @for (name, value) in &answer.given { " --param " (escape::printable(name)) "=" (escape::printable(value)) }
+                }
                 @if !answer.paper.is_empty() { " · the paper, " (answer.paper) }
                 " · n = " (thousands(answer.n)) " sources"
             }
