@@ -42,7 +42,7 @@ fn every_real_capture_has_the_packets_that_its_readme_says() {
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         // The first line begins «1 capture, 82,938 packets».
         let count =
-            out.split(" packets").next().and_then(|l| l.split_once(", ")).map(|(_, n)| n.replace(',', ""));
+            out.split(" packet").next().and_then(|l| l.split_once(", ")).map(|(_, n)| n.replace(',', ""));
         if !matches!(output.status.code(), Some(0 | 1)) || count.and_then(|n| n.parse().ok()) != Some(packets)
         {
             wrong.push(format!(
