@@ -158,6 +158,10 @@ fn compressed_captures_and_standard_input_read_the_same() {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(text(&dry_run(&[&path]).stdout), expected, "{name}");
     }
+    let url = format!("file://{}", plain.display());
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_trapline")).args(["ingest", "--dry-run", &url]).output().unwrap();
+    assert_eq!(text(&output.stdout), expected, "{url}: {}", text(&output.stderr));
     let mut child = Command::new(env!("CARGO_BIN_EXE_trapline"))
         .args(["ingest", "--dry-run", "-"])
         .stdin(std::fs::File::open(&plain).unwrap())

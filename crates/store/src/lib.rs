@@ -6,6 +6,7 @@
 
 pub mod commits;
 pub mod convert;
+mod counting;
 pub mod data;
 pub mod delta;
 pub mod engine;
@@ -16,7 +17,9 @@ pub mod packets;
 pub mod plan;
 pub mod scan;
 pub mod schema;
+mod surveying;
 pub mod sweep;
+mod writer;
 
 pub use commits::{Commit, Snapshot};
 pub use data::Data;
