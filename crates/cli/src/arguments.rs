@@ -11,15 +11,19 @@ use trapline_store::ingest::Hosts;
 use trapline_store::{Data, Span, convert};
 
 use crate::error::CommandError;
+use crate::ui::Ui;
 
 /// More addresses than this is a network, not a platform of decoys.
 const MAX_HOSTS: u32 = 65_535;
+
+/// Where the tables are unless somebody says otherwise.
+pub const DEFAULT_DATA: &str = "trapline-data";
 
 /// Where the tables are.
 #[derive(Args)]
 pub struct DataArgs {
     /// Folder or URL of the tables (s3://, gs://, az://, with credentials from the environment)
-    #[arg(long, value_name = "DIR|URL", default_value = "trapline-data", env = "TRAPLINE_DATA")]
+    #[arg(long, value_name = "DIR|URL", default_value = DEFAULT_DATA, env = "TRAPLINE_DATA")]
     pub data: String,
 }
 
@@ -89,10 +93,19 @@ impl HostArgs {
                 return Err(CommandError::new(message)
                     .hint("name the decoys one by one with --host, or in a platform file"));
             }
-            hosts.extend(network.hosts().map(|address| Host::at(address.to_string(), vec![address])));
+            hosts.extend(addresses(*network).map(|address| Host::at(address.to_string(), vec![address])));
         }
         Ok(Hosts::Given(Platform::of_hosts(&name, hosts, false)?))
     }
+}
+
+/// Every address of a network of at most 16 bits, the first and the last too: in a darknet they are targets like the others.
+fn addresses(network: ipnet::IpNet) -> impl Iterator<Item = IpAddr> {
+    let last = (1u32 << (network.max_prefix_len() - network.prefix_len())) - 1;
+    (0..=last).map(move |i| match network.network() {
+        IpAddr::V4(first) => IpAddr::V4((first.to_bits() + i).into()),
+        IpAddr::V6(first) => IpAddr::V6((first.to_bits() + u128::from(i)).into()),
+    })
 }
 
 fn host(text: &str) -> Result<(String, IpAddr), CommandError> {
@@ -146,20 +159,27 @@ pub struct QuestionArgs {
 
 impl QuestionArgs {
     /// What is asked about, for one platform or all.
-    pub fn ask(&self, platform: Option<&String>) -> Ask {
-        Ask {
+    pub fn ask(&self, platform: Option<&String>) -> Result<Ask, CommandError> {
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            let message =
+                format!("--from {} is after --to {}", convert::day_text(from), convert::day_text(to));
+            return Err(CommandError::new(message));
+        }
+        Ok(Ask {
             span: Span { from: self.from, to: self.to, platform: platform.cloned() },
             rule: self.rule.into(),
             filter: self.r#where.clone(),
             threads: self.threads.count(),
-        }
+        })
     }
 
-    /// All questions: the built-in ones and the user's.
-    pub fn catalog(&self) -> Result<Catalog, CommandError> {
+    /// All questions: the built-in ones and the user's; a file of theirs that is broken is a finding.
+    pub fn catalog(&self, ui: &Ui) -> Result<Catalog, CommandError> {
         let mut catalog = Catalog::built_in();
         if let Some(folder) = &self.questions {
-            catalog.add_folder(folder)?;
+            catalog.add_folder(folder)?.iter().for_each(|broken| ui.finding(&broken.to_string()));
         }
         Ok(catalog)
     }

@@ -34,16 +34,27 @@ pub struct OutputArgs {
 }
 
 impl OutputArgs {
-    /// The file that Parquet goes to.
-    pub fn parquet_file(&self) -> Result<&Path, CommandError> {
-        let missing =
-            || CommandError::new("Parquet is nothing for a terminal").hint("name a file: -o answer.parquet");
-        self.output.as_deref().ok_or_else(missing)
+    /// Writes the bytes of a Parquet file, to the file or to whatever standard output is but a terminal.
+    pub fn put_parquet(&self, ui: &Ui, bytes: &[u8]) -> Result<(), CommandError> {
+        use std::io::IsTerminal;
+        match self.file() {
+            Some(file) => write_file(file, bytes),
+            None if std::io::stdout().is_terminal() => {
+                Err(CommandError::new("Parquet is nothing for a terminal")
+                    .hint("name a file: -o answer.parquet"))
+            }
+            None => ui.print_bytes(bytes),
+        }
+    }
+
+    /// The file that was named; `-` is standard output.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|file| *file != Path::new("-"))
     }
 
     /// Writes bytes to the file, or text to standard output.
     pub fn put(&self, ui: &Ui, text: &str) -> Result<(), CommandError> {
-        match &self.output {
+        match self.file() {
             Some(file) => write_file(file, text.as_bytes()),
             None => ui.print(text),
         }
@@ -61,7 +72,7 @@ impl OutputArgs {
     /// Columns of the terminal that the table is for; files and pipes have no width.
     pub fn width(&self) -> Option<u16> {
         use std::io::IsTerminal;
-        let terminal = self.output.is_none() && std::io::stdout().is_terminal();
+        let terminal = self.file().is_none() && std::io::stdout().is_terminal();
         let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
         let measured = || terminal_size::terminal_size().map_or(120, |(width, _)| width.0);
         terminal.then(|| columns.unwrap_or_else(measured))
@@ -91,8 +102,30 @@ pub async fn about(session: &Session) -> Result<About, CommandError> {
     let mut about = session.about().await?;
     about.version = concat!("trapline ", env!("CARGO_PKG_VERSION")).into();
     about.arguments = arguments();
+    about.flags = flags(&about);
     about.made = trapline_store::convert::time_text(now_ns());
     Ok(about)
+}
+
+/// The flags that ask the same again; the place of the tables is added by whoever knows it.
+fn flags(about: &About) -> String {
+    let mut flags = String::new();
+    let mut flag = |name: &str, value: &str| {
+        flags.push_str(&format!(" --{name} {}", trapline_report::escape::shell_word(value)));
+    };
+    if about.rule != "day" {
+        flag("rule", &about.rule);
+    }
+    if let Some((from, to)) = &about.span {
+        [("from", from), ("to", to)]
+            .iter()
+            .filter(|(_, day)| !day.is_empty())
+            .for_each(|(name, day)| flag(name, day));
+    }
+    if let Some(filter) = &about.filter {
+        flag("where", filter);
+    }
+    flags
 }
 
 /// The command line as it was given.

@@ -37,8 +37,16 @@ impl Ui {
     /// # Errors
     /// When nobody reads it.
     pub fn print(&self, text: &str) -> Result<(), CommandError> {
+        self.print_bytes(text.as_bytes())
+    }
+
+    /// Prints a result that is no text.
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn print_bytes(&self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
+        out.write_all(bytes)?;
         Ok(out.flush()?)
     }
 

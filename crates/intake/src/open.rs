@@ -94,7 +94,7 @@ pub async fn find(arguments: &[String]) -> Found {
         let result = match argument.as_str() {
             "-" => stdin().map(|input| vec![input]),
             url if url.contains("://") => from_store(url).await,
-            path => from_path(Path::new(path), &mut found.ignored),
+            path => from_path(Path::new(path), &mut found),
         };
         match result {
             Ok(inputs) => found.inputs.extend(inputs),
@@ -104,33 +104,58 @@ pub async fn find(arguments: &[String]) -> Found {
     found
 }
 
-fn from_path(path: &Path, ignored: &mut Vec<PathBuf>) -> Result<Vec<Input>, OpenError> {
+fn from_path(path: &Path, found: &mut Found) -> Result<Vec<Input>, OpenError> {
     let name = || path.display().to_string();
     let meta = std::fs::metadata(path).map_err(|cause| OpenError::System { name: name(), cause })?;
     if !meta.is_dir() {
         return Ok(vec![Input::file(path)]);
     }
     let mut inputs = Vec::new();
-    let mut files = 0;
-    for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_map(Result::ok) {
+    let (mut files, before) = (0, found.errors.len());
+    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let name = error.path().unwrap_or(path).display().to_string();
+                let cause = error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links"));
+                found.errors.push(OpenError::System { name, cause });
+                continue;
+            }
+        };
         if !entry.file_type().is_file() {
             continue;
         }
         files += 1;
-        if is_capture(entry.path()) {
-            inputs.push(Input::file(entry.path()));
-        } else {
-            ignored.push(entry.into_path());
+        match is_capture(entry.path()) {
+            Ok(true) => inputs.push(Input::file(entry.path())),
+            // What calls itself a capture and is none is read, so that it is told why not.
+            Ok(false) if is_called_capture(entry.path()) => inputs.push(Input::file(entry.path())),
+            Ok(false) => found.ignored.push(entry.into_path()),
+            Err(cause) => {
+                found.errors.push(OpenError::System { name: entry.path().display().to_string(), cause });
+            }
         }
     }
-    if inputs.is_empty() { Err(OpenError::NoCaptures { name: name(), files }) } else { Ok(inputs) }
+    if inputs.is_empty() && found.errors.len() == before {
+        Err(OpenError::NoCaptures { name: name(), files })
+    } else {
+        Ok(inputs)
+    }
 }
 
-/// Whether a file begins, behind any compression, like a capture.
-fn is_capture(path: &Path) -> bool {
+/// Whether a file begins, behind any compression, like a capture; an error only where the system does not give it.
+fn is_capture(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
     let mut first = [0; 4];
-    let read = File::open(path).and_then(decompressed).and_then(|mut r| r.read_exact(&mut first));
-    read.is_ok() && Framing::detect(first).is_some()
+    let read = decompressed(file).and_then(|mut r| r.read_exact(&mut first));
+    Ok(read.is_ok() && Framing::detect(first).is_some())
+}
+
+/// Whether a file's name says that it is a capture: `.pcap`, `.pcapng` or `.cap`, compressed or not.
+fn is_called_capture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let plain = [".gz", ".zst", ".xz"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    [".pcap", ".pcapng", ".cap"].iter().any(|end| plain.ends_with(end))
 }
 
 /// Standard input can be read once and intake reads twice, so it is spooled.
@@ -153,7 +178,10 @@ async fn from_store(text: &str) -> Result<Vec<Input>, OpenError> {
     };
     let failed = |cause| OpenError::Store { name: text.into(), cause };
     let url = url::Url::parse(text).map_err(|e| refused(Box::new(e)))?;
-    let (store, path) = object_store::parse_url_opts(&url, std::env::vars()).map_err(failed)?;
+    // Who writes http:// means it.
+    let plain = (url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned()));
+    let options = std::env::vars().chain(plain);
+    let (store, path) = object_store::parse_url_opts(&url, options).map_err(failed)?;
     if !text.ends_with('/') {
         return Ok(vec![fetch(&*store, &path, text.into()).await.map_err(failed)?]);
     }
@@ -172,7 +200,8 @@ async fn from_store(text: &str) -> Result<Vec<Input>, OpenError> {
                 .trim_start_matches('/')
         );
         let input = fetch(&*store, location, name).await.map_err(failed)?;
-        if is_capture(&input.path) {
+        let unread = |cause| OpenError::System { name: input.name.clone(), cause };
+        if is_capture(&input.path).map_err(unread)? {
             inputs.push(input);
         }
     }

@@ -112,6 +112,10 @@ pub struct About {
     pub version: String,
     /// The command line, as the user gave it.
     pub arguments: Vec<String>,
+    /// The flags that ask the same of every question: rule, span, filter, place of the tables; quoted for a shell.
+    pub flags: String,
+    /// Whether the tables were there for this run only.
+    pub temporary: bool,
     /// When the answers were made, RFC 3339.
     pub made: String,
     /// `day` or `gap`.

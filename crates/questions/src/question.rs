@@ -188,11 +188,12 @@ impl Catalog {
         Catalog { questions: BUILT_IN.into_iter().map(parse).collect() }
     }
 
-    /// Adds every `*.toml` of a user's folder, in order of name.
+    /// Adds every `*.toml` of a user's folder, in order of name; returns what is wrong with those that could not be added: a file
+    /// that cannot be read or is no question, or whose name is taken.
     ///
     /// # Errors
-    /// When the folder or a file cannot be read, a file is no question, or its name is taken.
-    pub fn add_folder(&mut self, folder: &Path) -> Result<(), QuestionError> {
+    /// When the folder cannot be read.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<Vec<QuestionError>, QuestionError> {
         let unreadable = |path: &Path| {
             let path = path.display().to_string();
             move |cause| QuestionError::Unreadable { path, cause }
@@ -206,17 +207,27 @@ impl Catalog {
                 files.insert(name.to_owned(), path.clone());
             }
         }
+        let mut broken = Vec::new();
         for (name, path) in files {
-            let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-            let broken = |what| QuestionError::Broken { path: path.display().to_string(), what };
-            if self.questions.iter().any(|q| q.name == name) {
-                return Err(broken(format!(
-                    "there is a question called {name:?} already; give the file another name"
-                )));
+            match self.read(&name, &path) {
+                Ok(question) => self.questions.push(question),
+                Err(error) => broken.push(error),
             }
-            self.questions.push(Question::parse(&name, &text).map_err(broken)?);
         }
-        Ok(())
+        Ok(broken)
+    }
+
+    fn read(&self, name: &str, path: &Path) -> Result<Question, QuestionError> {
+        let shown = || path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| QuestionError::Unreadable { path: shown(), cause })?;
+        let broken = |what| QuestionError::Broken { path: shown(), what };
+        if self.questions.iter().any(|q| q.name == name) {
+            return Err(broken(format!(
+                "there is a question called {name:?} already; give the file another name"
+            )));
+        }
+        Question::parse(name, &text).map_err(broken)
     }
 
     /// The questions in order.

@@ -70,6 +70,14 @@ pub enum AskError {
     /// A parameter that the question does not have, or a value that it cannot be.
     #[error("{0}")]
     Parameter(String),
+    /// A platform of which nothing was ever taken in.
+    #[error("there is no platform {wanted:?}; there is {known}")]
+    Platform {
+        /// As given.
+        wanted: String,
+        /// Those there are.
+        known: String,
+    },
     /// The question's own SQL is wrong.
     #[error("question {name}: {cause}")]
     Broken {
@@ -112,12 +120,22 @@ impl Session {
     pub async fn open(snapshot: &Snapshot, ask: Ask) -> Result<Session, AskError> {
         let engine = Engine::open(snapshot, &ask.span, "stored_", ask.threads)?;
         let session = Session { engine, ask };
+        session.check_platform().await?;
         session.register_views().await?;
         Ok(session)
     }
 
     fn context(&self) -> &SessionContext {
         self.engine.context()
+    }
+
+    async fn check_platform(&self) -> Result<(), AskError> {
+        let Some(wanted) = &self.ask.span.platform else { return Ok(()) };
+        let known = self.texts("select distinct platform from stored_hosts order by platform").await?;
+        if known.contains(wanted) {
+            return Ok(());
+        }
+        Err(AskError::Platform { wanted: wanted.clone(), known: known.join(", ") })
     }
 
     async fn register_views(&self) -> Result<(), AskError> {

@@ -23,6 +23,16 @@ fn is_unseen(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// A word of a command line as a shell takes it: quoted where it holds more than letters, digits and what is plain.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Text that no spreadsheet takes for a formula: a leading `=`, `+`, `-`, `@`, tab or carriage return gets a quote
 /// before it (OWASP, CSV injection).
 pub fn no_formula(text: &str) -> String {
@@ -37,6 +47,12 @@ mod tests {
     fn terminals_obey_nothing() {
         assert_eq!(printable("a\x1b[2Jb\u{9b}c\u{202e}d\n"), "a\\x1b[2Jb\\u{9b}c\\u{202e}d\\n");
         assert_eq!(printable("Grüße, 445,137/udp"), "Grüße, 445,137/udp");
+    }
+
+    #[test]
+    fn shells_see_one_word() {
+        assert_eq!(shell_word("--from=2003-08-11"), "--from=2003-08-11");
+        assert_eq!(shell_word("hosts = 1; rm 'x'"), r"'hosts = 1; rm '\''x'\'''");
     }
 
     #[test]

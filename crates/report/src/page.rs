@@ -25,6 +25,8 @@ const MAX_ROWS: usize = 400;
 const MAX_CHART_ROWS: usize = 20_000;
 /// Longer texts are cut on the page.
 const CELL: usize = 160;
+/// And even those that appear when a cell is pointed at.
+const MAX_HOVER: usize = 4_000;
 
 /// What a page shows.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub fn page(page: &Page<'_>) -> String {
                 (head(page))
                 main {
                     (summary(page))
-                    @for answer in page.answers.iter().filter(|a| !is_summary(a)) { (section(answer)) }
+                    @for answer in page.answers.iter().filter(|a| !is_summary(a)) { (section(answer, page.about)) }
                     (sources_of_data(page.about))
                 }
                 (footer(page.about))
@@ -144,15 +146,21 @@ fn summary(page: &Page<'_>) -> Markup {
     }
 }
 
-fn section(answer: &Answer) -> Markup {
+/// The command that gives this answer again.
+fn command(answer: &Answer, about: &About) -> String {
+    let given = answer
+        .given
+        .iter()
+        .map(|(name, value)| format!(" --param {}", escape::shell_word(&format!("{name}={value}"))));
+    escape::printable(&format!("trapline ask {}{}{}", answer.name, given.collect::<String>(), about.flags))
+}
+
+fn section(answer: &Answer, about: &About) -> Markup {
     html! {
         section id=(answer.name) {
             h2 { (answer.title) }
             p.where {
-                code {
-                    "trapline ask " (answer.name)
-                    @for (name, value) in &answer.given { " --param " (escape::printable(name)) "=" (escape::printable(value)) }
-                }
+                code { (command(answer, about)) }
                 @if !answer.paper.is_empty() { " · the paper, " (answer.paper) }
                 " · n = " (thousands(answer.n)) " sources"
             }
@@ -160,15 +168,18 @@ fn section(answer: &Answer) -> Markup {
                 p.empty { "Nothing of this kind in these captures." }
             } @else {
                 @if answer.chart.is_some() { div.chart id=(format!("chart-{}", answer.name)) {} }
-                (table(answer))
+                @if answer.chart.is_some() && answer.rows.len() > MAX_CHART_ROWS {
+                    p.note { "The chart shows the first " (thousands(MAX_CHART_ROWS as i64)) " of " (thousands(answer.rows.len() as i64)) " rows." }
+                }
+                (table(answer, about))
             }
             @for note in &answer.notes { p.note { (escape::printable(note)) } }
-            p.definition { (answer.definition) }
+            p.definition { (answer.definition.replace('`', "")) }
         }
     }
 }
 
-fn table(answer: &Answer) -> Markup {
+fn table(answer: &Answer, about: &About) -> Markup {
     let total = answer.rows.len();
     let shown_rows = total.min(MAX_ROWS);
     let rows = |range: std::ops::Range<usize>| {
@@ -176,7 +187,7 @@ fn table(answer: &Answer) -> Markup {
             @for row in &answer.rows[range] {
                 tr {
                     @for (column, value) in answer.columns.iter().zip(row) {
-                        td class=(class(column.kind)) { (shortened(shown(value, &column.unit), CELL)) }
+                        (cell(shown(value, &column.unit), class(column.kind)))
                     }
                 }
             }
@@ -196,10 +207,17 @@ fn table(answer: &Answer) -> Markup {
         @if total > shown_rows {
             p.note {
                 (thousands((total - shown_rows) as i64)) " further rows are not on this page: "
-                code { "trapline ask " (answer.name) " --format csv" }
+                code { (command(answer, about)) " --format csv" }
             }
         }
     }
+}
+
+/// A cell; a long text is cut, and whole when pointed at.
+fn cell(text: String, class: &str) -> Markup {
+    let cut = shortened(text.clone(), CELL);
+    let whole = (cut != text).then(|| shortened(text, MAX_HOVER));
+    html! { td class=(class) title=[whole] { (cut) } }
 }
 
 fn class(kind: ColumnType) -> &'static str {
@@ -215,6 +233,12 @@ fn sources_of_data(about: &About) -> Markup {
     html! {
         section id="captures" {
             h2 { "Captures and hosts behind these answers" }
+            @if about.temporary {
+                p.note {
+                    "This page was made straight from captures. To ask further, take them in first: "
+                    code { "trapline ingest" } ", with the same captures and hosts; then the commands beside the answers work."
+                }
+            }
             @if about.over_limit > 0 {
                 p.note { (thousands(about.over_limit)) " packets found no room in memory and are in no row." }
             }
@@ -262,7 +286,7 @@ fn footer(about: &About) -> Markup {
                 @if let Some(filter) = &about.filter { ", sources where " code { (escape::printable(filter)) } }
                 "."
             }
-            p { code { (escape::printable(&about.arguments.join(" "))) } }
+            p { code { (escape::printable(&about.arguments.iter().map(|a| escape::shell_word(a)).collect::<Vec<_>>().join(" "))) } }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An answer as a table for a terminal: names, rows, and under them what the rows are about.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use trapline_questions::{About, Answer, ColumnType};
+use trapline_questions::{About, Answer, ColumnType, Value};
 
 use crate::{escape, shortened, shown, thousands};
 
@@ -14,7 +14,7 @@ pub fn text(answer: &Answer, about: &About, width: Option<u16>) -> String {
     if answer.rows.is_empty() {
         out.push_str("(no rows)\n");
     } else {
-        out.push_str(&rows(answer, width));
+        out.push_str(&rows(answer, width, shown));
     }
     out.push('\n');
     for line in footer(answer, about) {
@@ -26,10 +26,16 @@ pub fn text(answer: &Answer, about: &About, width: Option<u16>) -> String {
 
 /// Rows that answer no question of the catalog: nothing but the rows.
 pub fn plain(answer: &Answer, width: Option<u16>) -> String {
-    if answer.rows.is_empty() { "(no rows)\n".into() } else { rows(answer, width) }
+    // Numbers may be ports or identifiers here, so none of them is set in thousands.
+    let as_is = |value: &Value, unit: &str| match value {
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        other => shown(other, unit),
+    };
+    if answer.rows.is_empty() { "(no rows)\n".into() } else { rows(answer, width, as_is) }
 }
 
-fn rows(answer: &Answer, width: Option<u16>) -> String {
+fn rows(answer: &Answer, width: Option<u16>, shown: impl Fn(&Value, &str) -> String) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(answer.columns.iter().map(|c| c.name.as_str()));
     if let Some(width) = width {

@@ -92,8 +92,12 @@ impl Snapshot {
     /// # Errors
     /// When the table's log cannot be read.
     pub async fn files(&self, table: &'static Table) -> Result<Files, StoreError> {
-        let Some(version) = self.commit.tables.get(table.name) else { return Ok(Files::default()) };
-        let opened = delta::open(&self.data, table, Some(*version)).await?;
+        // No row can name the version of the table that it is in.
+        let own = (table.name == COMMITS.name).then_some(self.commits_version);
+        let Some(version) = own.or_else(|| self.commit.tables.get(table.name).copied()) else {
+            return Ok(Files::default());
+        };
+        let opened = delta::open(&self.data, table, Some(version)).await?;
         delta::files(&opened, table)
     }
 }

@@ -9,6 +9,7 @@ use datafusion::execution::context::{SessionConfig, SessionContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::DataFrame;
 
+use crate::packets::Findings;
 use crate::scan::PinnedTable;
 use crate::schema::{CAPTURES, COMMITS, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES};
 use crate::{Snapshot, StoreError, functions, packets};
@@ -37,6 +38,7 @@ impl Span {
 #[derive(Clone)]
 pub struct Engine {
     context: SessionContext,
+    findings: Findings,
 }
 
 impl Engine {
@@ -52,8 +54,9 @@ impl Engine {
             .set_u64("datafusion.execution.parquet.metadata_size_hint", 64 * 1024);
         let context = SessionContext::new_with_config(config);
         functions::register(&context);
-        packets::register(&context);
-        Engine { context }
+        let findings = Findings::default();
+        packets::register(&context, &findings);
+        Engine { context, findings }
     }
 
     /// An engine over the tables of `snapshot`, each under its name behind `prefix`. Tables by day hold the days and
@@ -87,7 +90,12 @@ impl Engine {
 
     /// The same engine with quoted file names as tables: `'rows.parquet'`, `'list.csv'`.
     pub fn with_files(self) -> Engine {
-        Engine { context: self.context.enable_url_table() }
+        Engine { context: self.context.enable_url_table(), findings: self.findings }
+    }
+
+    /// What was damaged in the captures that statements have read so far.
+    pub fn findings(&self) -> Vec<String> {
+        self.findings.lock().expect("no panic while it is held").clone()
     }
 
     /// Runs a statement that reads, and gives all its rows.

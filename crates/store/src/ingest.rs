@@ -85,6 +85,8 @@ pub struct IngestReport {
     pub platform: Option<Platform>,
     /// Packets by what they are, over the new captures.
     pub counts: Counts,
+    /// What changed besides the new captures; for people.
+    pub notes: Vec<String>,
     /// What was skipped, damaged or not as it should be; for people.
     pub findings: Vec<String>,
     /// Times that another ingest was quicker.
@@ -145,6 +147,12 @@ async fn attempt(
     let new = new_captures(&stored, &surveyed.surveys, &mut report.known);
     let platform = resolve(&request.hosts, &stored, &surveyed.pairs, &mut report.findings)?;
     report.platform = Some(platform.clone());
+    if let Some(old) = &stored.platform {
+        report.notes.extend(host_changes(old, &platform));
+    }
+    if platform.inferred && !new.is_empty() {
+        report.findings.extend(stored.known_elsewhere(data, &platform).await?);
+    }
     if new.is_empty()
         && stored
             .platform
@@ -163,10 +171,12 @@ async fn attempt(
         platform: &platform,
         plan: &plan,
         staged: Staged::default(),
+        probes: 0,
         dry_run: request.dry_run,
     };
     let finished = writer.run(request.threads, watch).await?;
     finished.counts[..plan.new].iter().for_each(|c| add_counts(&mut report.counts, c));
+    report.findings.extend(nobody_came(&report, writer.probes));
     if finished.over_limit > 0 {
         report
             .findings
@@ -196,6 +206,42 @@ async fn attempt(
     commits::append(data, base.as_ref(), &commit).await?;
     report.commit = Some(commit.version);
     Ok(report)
+}
+
+/// Which hosts a platform has now and had not before, and the other way round.
+fn host_changes(old: &Platform, new: &Platform) -> Option<String> {
+    let missing = |from: &Platform, other: &Platform| -> Vec<String> {
+        let gone = from
+            .hosts
+            .iter()
+            .filter(|h| !other.hosts.iter().any(|o| o.name == h.name && o.addresses == h.addresses));
+        gone.map(|h| h.name.clone()).collect()
+    };
+    let (added, removed) = (missing(new, old), missing(old, new));
+    let mut changes = Vec::new();
+    if !added.is_empty() {
+        changes.push(format!("new hosts {}", added.join(", ")));
+    }
+    if !removed.is_empty() {
+        changes.push(format!("no longer hosts {}", removed.join(", ")));
+    }
+    let changed = !changes.is_empty();
+    changed.then(|| format!("platform {}: {}; its captures are counted anew", new.name, changes.join("; ")))
+}
+
+/// Captures of other machines than the hosts, or of the attackers' side, give empty answers: that is told.
+fn nobody_came(report: &IngestReport, probes: u64) -> Option<String> {
+    let (packets, inbound) = (report.packets, report.counts.inbound);
+    let inferred = report.platform.as_ref().is_some_and(|p| p.inferred);
+    // A quiet day holds only what the hosts did of their own; strangers' packets without one to a host are no such day.
+    let what = if inbound == 0 && report.counts.elsewhere > 0 {
+        format!("none of the {packets} packets came in to a host from elsewhere")
+    } else if inferred && inbound > 0 && probes == 0 {
+        format!("all {inbound} inbound packets are replies: the hosts began every conversation")
+    } else {
+        return None;
+    };
+    Some(format!("{what}; if these are not the decoys, name them with --platform, --host or --hosts"))
 }
 
 /// Captures that are neither stored nor given twice.

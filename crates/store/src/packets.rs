@@ -1,7 +1,7 @@
 //! `capture('file.pcap')`: a capture as a table, one row a packet, read as it is asked for.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryBuilder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
@@ -10,7 +10,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
@@ -25,9 +25,12 @@ use trapline_wire::{Frame, Reading, Transport, decode};
 const BATCH: usize = 8192;
 
 /// Makes `capture` known.
-pub fn register(context: &SessionContext) {
-    context.register_udtf("capture", Arc::new(CaptureFunction));
+pub fn register(context: &SessionContext, findings: &Findings) {
+    context.register_udtf("capture", Arc::new(CaptureFunction(Arc::clone(findings))));
 }
+
+/// What was damaged in the captures that were read; for people.
+pub type Findings = Arc<Mutex<Vec<String>>>;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -65,7 +68,7 @@ pub fn schema() -> SchemaRef {
 }
 
 #[derive(Debug)]
-struct CaptureFunction;
+struct CaptureFunction(Findings);
 
 impl TableFunctionImpl for CaptureFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
@@ -76,13 +79,13 @@ impl TableFunctionImpl for CaptureFunction {
         if let Err(error) = input.open() {
             return plan_err!("{path}: {error}");
         }
-        let partition = Arc::new(CaptureStream(input));
+        let partition = Arc::new(CaptureStream(input, Arc::clone(&self.0)));
         Ok(Arc::new(StreamingTable::try_new(schema(), vec![partition])?))
     }
 }
 
 #[derive(Debug)]
-struct CaptureStream(Input);
+struct CaptureStream(Input, Findings);
 
 impl PartitionStream for CaptureStream {
     fn schema(&self) -> &SchemaRef {
@@ -91,7 +94,7 @@ impl PartitionStream for CaptureStream {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut builder = RecordBatchReceiverStream::builder(schema(), 2);
-        let (sender, input) = (builder.tx(), self.0.clone());
+        let (sender, input, findings) = (builder.tx(), self.0.clone(), Arc::clone(&self.1));
         builder.spawn_blocking(move || {
             let mut reader = CaptureReader::new(input.open()?);
             let mut rows = Rows::default();
@@ -103,10 +106,13 @@ impl PartitionStream for CaptureStream {
             }
             // Nobody listening any more is no error: LIMIT was reached.
             let _ = sender.blocking_send(rows.finish());
-            match reader.stopped() {
-                Some(stopped) => Err(DataFusionError::Execution(format!("{}: {stopped}", input.name))),
-                None => Ok(()),
+            // What comes before the damage is given; that there is some is told beside the answer.
+            if let Some(stopped) = reader.stopped() {
+                let finding =
+                    format!("{}: {stopped}; the {} packets before were read", input.name, reader.frames);
+                findings.lock().expect("no panic while it is held").push(finding);
             }
+            Ok(())
         });
         builder.build()
     }

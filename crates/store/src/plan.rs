@@ -86,6 +86,27 @@ impl Stored {
         Ok(Some(read_state(data, &file.path).await?.2))
     }
 
+    /// Hosts of `platform` that another platform has already, as findings: somebody forgot to name the platform.
+    ///
+    /// # Errors
+    /// When the hosts cannot be read.
+    pub async fn known_elsewhere(&self, data: &Data, platform: &Platform) -> Result<Vec<String>, StoreError> {
+        let ours = platform.index_by_name();
+        let mut findings = Vec::new();
+        for path in self.files.get(HOSTS.name).into_iter().flat_map(|files| files.0.keys()) {
+            let rows = read_file(data, &HOSTS, path).await?;
+            let text = |column: usize, row: usize| rows.column(column).as_string::<i32>().value(row);
+            let taken = (0..rows.num_rows()).filter(|row| {
+                text(0, *row) != platform.name && text(2, *row).parse().is_ok_and(|a| ours.contains_key(&a))
+            });
+            findings.extend(taken.map(|row| {
+                let (other, host, address) = (text(0, row), text(1, row), text(2, row));
+                format!("{address} is host {host} of platform {other} already; to add to that one: --platform-name {other}")
+            }));
+        }
+        Ok(findings)
+    }
+
     /// Days whose end state is kept.
     pub fn boundary_days(&self) -> impl DoubleEndedIterator<Item = Day> + '_ {
         self.boundaries.keys().copied()
@@ -160,6 +181,11 @@ pub async fn plan(
     let mut findings = Vec::new();
     let again = survey_again(stored, from, &mut findings).await;
     if !findings.is_empty() {
+        findings.push(if changed {
+            "the hosts changed and not every capture could be counted anew: its rows are as they were counted before".into()
+        } else {
+            "late captures were counted by themselves; conversations that they share with captures that cannot be read any more are not joined".into()
+        });
         return additive(data, stored, new, late_day, findings).await;
     }
     let last = new.iter().filter_map(|s| s.span.map(|s| s.1)).max().map(day_of);
@@ -186,9 +212,8 @@ async fn additive(
     stored: &Stored,
     new: Vec<Survey>,
     late_day: Day,
-    mut findings: Vec<String>,
+    findings: Vec<String>,
 ) -> Result<Plan, StoreError> {
-    findings.push("late captures were counted by themselves; conversations that they share with captures that cannot be read any more are not joined".into());
     let base = stored.boundary_days().rfind(|day| *day < late_day);
     let state = match base {
         Some(day) => stored.boundary(data, day).await?,

@@ -53,6 +53,8 @@ pub(crate) struct Writer<'a> {
     pub plan: &'a Plan,
     /// What was written and is to be committed.
     pub staged: Staged,
+    /// Probes counted so far.
+    pub probes: u64,
     /// Whether to write nothing.
     pub dry_run: bool,
 }
@@ -75,6 +77,7 @@ impl Writer<'_> {
         };
         let counting = tokio::task::spawn_blocking(move || job.run(&sender));
         while let Some(day) = days.recv().await {
+            self.probes += day.probes.len() as u64;
             if !self.dry_run {
                 self.write_day(day).await?;
             }

@@ -42,7 +42,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 
 /// Answers.
 pub async fn ask(ui: &Ui, args: &AskArgs) -> Result<(), CommandError> {
-    let catalog = args.question.catalog()?;
+    let catalog = args.question.catalog(ui)?;
     let Some(name) = &args.name else { return args.output.put(ui, &list(&catalog)) };
     let question = catalog.get(name)?;
     if args.describe {
@@ -50,11 +50,10 @@ pub async fn ask(ui: &Ui, args: &AskArgs) -> Result<(), CommandError> {
     }
     let data = args.data.open()?;
     let snapshot = Snapshot::latest(&data).await?.ok_or(StoreError::Empty { place: data.name.clone() })?;
-    let session = Session::open(&snapshot, args.question.ask(args.platform_name.as_ref())).await?;
+    let session = Session::open(&snapshot, args.question.ask(args.platform_name.as_ref())?).await?;
     if args.output.format == Format::Parquet {
-        let file = args.output.parquet_file()?;
         let rows = session.batches(question, &args.param).await?;
-        return output::write_file(file, &trapline_store::parquet_bytes(&rows)?);
+        return args.output.put_parquet(ui, &trapline_store::parquet_bytes(&rows)?);
     }
     let (answer, about) = match args.output.format {
         Format::Table => (session.answer(question, &args.param).await?, output::about(&session).await?),

@@ -58,7 +58,8 @@ pub async fn ingest(ui: &Ui, args: &IngestArgs) -> Result<(), CommandError> {
         counted(report.packets as usize, "packet", "packets")
     );
     if report.read_again > 0 {
-        out.push_str(&format!("; {} read again, because what is new lies before them", report.read_again));
+        let again = counted(report.read_again, "earlier capture", "earlier captures");
+        out.push_str(&format!("; {again} read again"));
     }
     out.push('\n');
     if let Some(platform) = report.platform.as_ref().filter(|_| report.new > 0) {
@@ -111,6 +112,11 @@ pub async fn take_in(ui: &Ui, captures: &[String], work: Work) -> Result<IngestR
         ui.finding(&error.to_string());
     }
     errors.for_each(|error| ui.finding(&error.to_string()));
+    if !found.ignored.is_empty() {
+        let names: Vec<String> = found.ignored.iter().map(|p| p.display().to_string()).collect();
+        let files = counted(names.len(), "file is no capture", "files are no captures");
+        ui.note(&format!("{files}: {}", list(&names)));
+    }
     let bar = ui.progress("reading");
     let request = IngestRequest {
         data: work.data,
@@ -123,6 +129,7 @@ pub async fn take_in(ui: &Ui, captures: &[String], work: Work) -> Result<IngestR
     let done = trapline_store::ingest(request, watch(Arc::clone(&bar), stop)).await;
     bar.finish();
     let report = done?;
+    report.notes.iter().for_each(|note| ui.note(note));
     report.findings.iter().for_each(|finding| ui.finding(finding));
     Ok(report)
 }
@@ -172,6 +179,7 @@ fn list(names: &[String]) -> String {
     if names.len() > SHOWN { format!("{text} and {} more", names.len() - SHOWN) } else { text }
 }
 
-fn counted(n: usize, one: &str, many: &str) -> String {
+/// A number with its noun.
+pub fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(n as i64), if n == 1 { one } else { many })
 }

@@ -6,12 +6,13 @@ use clap::Args;
 use trapline_intake::Platform;
 use trapline_questions::{Answer, Session};
 use trapline_report::Page;
+use trapline_report::escape::shell_word;
 use trapline_sim::Scenario;
 use trapline_store::ingest::Hosts;
 use trapline_store::{Data, Snapshot, StoreError};
 
-use crate::arguments::{DataArgs, HostArgs, QuestionArgs};
-use crate::commands::ingest::{Work, take_in};
+use crate::arguments::{DEFAULT_DATA, DataArgs, HostArgs, QuestionArgs};
+use crate::commands::ingest::{Work, counted, take_in};
 use crate::error::CommandError;
 use crate::output;
 use crate::ui::Ui;
@@ -47,7 +48,7 @@ pub struct ReportArgs {
 
 /// Writes the page.
 pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
-    let catalog = args.question.catalog()?;
+    let catalog = args.question.catalog(ui)?;
     let scratch = tempfile::tempdir()?;
     let mut findings = Vec::new();
     let (data, heading) = if let Some(name) = &args.scenario {
@@ -66,10 +67,14 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
         }
         return Err(CommandError::new("nothing to report on: none of the captures could be read"));
     };
-    let session = Session::open(&snapshot, args.question.ask(args.hosts.platform_name.as_ref())).await?;
+    let session = Session::open(&snapshot, args.question.ask(args.hosts.platform_name.as_ref())?).await?;
     session.keep_sources().await?;
     let answers = answers(ui, &session, &catalog).await?;
-    let about = output::about(&session).await?;
+    let mut about = output::about(&session).await?;
+    about.temporary = args.scenario.is_some() || !args.captures.is_empty();
+    if !about.temporary && args.data.data != DEFAULT_DATA {
+        about.flags.push_str(&format!(" --data {}", shell_word(&args.data.data)));
+    }
     let title = args.title.as_ref().unwrap_or(&heading);
     let page = trapline_report::page(&Page { title, about: &about, answers: &answers, findings: &findings });
     output::write_file(&args.output, page.as_bytes())?;
@@ -111,7 +116,7 @@ async fn temporary(
     findings.extend(report.findings);
     if let Some(platform) = report.platform.filter(|p| p.inferred && report.new > 0) {
         let names: Vec<&str> = platform.hosts.iter().map(|h| h.name.as_str()).collect();
-        ui.note(&format!("{} hosts inferred: {}", names.len(), names.join(", ")));
+        ui.note(&format!("{} inferred: {}", counted(names.len(), "host", "hosts"), names.join(", ")));
         ui.note("To name them: --platform FILE, --host NAME=ADDRESS, --hosts NETWORK");
     }
     Ok(data)

@@ -19,7 +19,7 @@ pub struct SimulateArgs {
     #[arg(value_name = "SCENARIO")]
     scenario: Option<String>,
     /// Folder for the captures; made where it is missing
-    #[arg(short, long, value_name = "DIR", required_unless_present = "show")]
+    #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// How much of it: 0.1 is a tenth of sources and packets
     #[arg(long, value_name = "FACTOR")]
@@ -45,7 +45,8 @@ pub fn simulate(ui: &Ui, args: &SimulateArgs) -> Result<(), CommandError> {
     if let Some(packets) = args.packets {
         scenario = trapline_sim::with_packets(scenario, packets);
     }
-    let folder = args.output.as_ref().expect("clap asks for it");
+    let nowhere = || CommandError::new("where to? name a folder for the captures: -o DIR");
+    let folder = args.output.as_ref().ok_or_else(nowhere)?;
     let bar = ui.progress("writing");
     let summary = trapline_sim::simulate(&scenario, args.scale, args.seed, folder, &mut |done, total| {
         bar.at(done, total, done, false);
@@ -53,8 +54,9 @@ pub fn simulate(ui: &Ui, args: &SimulateArgs) -> Result<(), CommandError> {
     bar.finish();
     let summary = summary?;
     let mut out = format!(
-        "{} captures in {}: {} packets, {} of them inbound, {} sources\n",
+        "{} {} in {}: {} packets, {} of them inbound, {} sources\n",
         summary.captures.len(),
+        if summary.captures.len() == 1 { "capture" } else { "captures" },
         folder.display(),
         thousands(summary.packets as i64),
         thousands(summary.inbound as i64),

@@ -6,7 +6,7 @@ use trapline_store::{Engine, Snapshot, Span, StoreError};
 
 use crate::arguments::{DataArgs, ThreadArgs};
 use crate::error::CommandError;
-use crate::output::{self, Format, OutputArgs};
+use crate::output::{Format, OutputArgs};
 use crate::ui::Ui;
 
 /// Ask the tables, and captures as they are, in SQL
@@ -38,9 +38,11 @@ pub async fn sql(ui: &Ui, args: &SqlArgs) -> Result<(), CommandError> {
         Some(snapshot) => Engine::open(&snapshot, &Span::default(), "", threads)?,
         None => Engine::bare(threads),
     };
-    let rows = engine.with_files().collect(&args.statement).await.map_err(|e| explain(e, &data.name))?;
+    let engine = engine.with_files();
+    let rows = engine.collect(&args.statement).await.map_err(|e| explain(e, &data.name))?;
+    engine.findings().iter().for_each(|finding| ui.finding(finding));
     if args.output.format == Format::Parquet {
-        return output::write_file(args.output.parquet_file()?, &trapline_store::parquet_bytes(&rows)?);
+        return args.output.put_parquet(ui, &trapline_store::parquet_bytes(&rows)?);
     }
     let columns = value::columns(&rows.schema());
     let values = value::rows(&columns, &[rows]).map_err(StoreError::from)?;
@@ -55,6 +57,9 @@ pub async fn sql(ui: &Ui, args: &SqlArgs) -> Result<(), CommandError> {
 fn explain(error: StoreError, place: &str) -> CommandError {
     let text = error.to_string();
     let error = CommandError::from(error);
+    if text.contains("not found") && [".parquet", ".csv", ".json"].iter().any(|end| text.contains(end)) {
+        return error.hint("a quoted name is a file, and there is none of that name that can be read");
+    }
     if text.contains("not found") && text.contains("table") {
         return error.hint(format!(
             "`trapline sql 'show tables'` lists the tables in {place}; there are none before the first ingest"
