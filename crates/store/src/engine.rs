@@ -10,7 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::DataFrame;
 
 use crate::packets::Findings;
-use crate::scan::PinnedTable;
+use crate::scan::{KEEP_BYTES, PinnedTable};
 use crate::schema::{CAPTURES, COMMITS, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES};
 use crate::{Snapshot, StoreError, functions, packets};
 
@@ -70,14 +70,29 @@ impl Engine {
         prefix: &str,
         threads: usize,
     ) -> Result<Engine, StoreError> {
+        Engine::open_keeping(snapshot, span, prefix, threads, KEEP_BYTES)
+    }
+
+    /// [`Engine::open`] that keeps tables of up to `keep_bytes` in memory; 0 reads every table from its files.
+    ///
+    /// # Errors
+    /// When a table cannot be registered.
+    pub fn open_keeping(
+        snapshot: &Snapshot,
+        span: &Span,
+        prefix: &str,
+        threads: usize,
+        keep_bytes: i64,
+    ) -> Result<Engine, StoreError> {
         let engine = Engine::bare(threads);
         engine
             .context
             .runtime_env()
             .register_object_store(&snapshot.data.url, Arc::clone(&snapshot.data.root));
         let snapshot = Arc::new(snapshot.clone());
-        let pinned =
-            |table, span: &Span| Arc::new(PinnedTable::new(Arc::clone(&snapshot), table, span.clone()));
+        let pinned = |table, span: &Span| {
+            Arc::new(PinnedTable::new(Arc::clone(&snapshot), table, span.clone(), keep_bytes))
+        };
         for table in
             [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &COMMITS]
         {

@@ -44,7 +44,7 @@ use crate::schema::Table;
 /// Tables whose files are no larger than this together, in bytes, are read into memory as far as queries need them, and
 /// only once: a platform's year is hundreds of small files, and opening them is what a question's time would go into.
 /// As columns in memory they are about ten times as large.
-const KEEP_BYTES: i64 = 16 * 1024 * 1024;
+pub const KEEP_BYTES: i64 = 16 * 1024 * 1024;
 
 /// One table of a snapshot, limited to a span.
 #[derive(Debug)]
@@ -52,14 +52,16 @@ pub struct PinnedTable {
     snapshot: Arc<Snapshot>,
     table: &'static Table,
     span: Span,
+    keep_bytes: i64,
     files: OnceCell<Vec<DataFile>>,
     kept: Mutex<KeptColumns>,
 }
 
 impl PinnedTable {
-    /// A table as `snapshot` pins it; of tables by day only the partitions in `span`.
-    pub fn new(snapshot: Arc<Snapshot>, table: &'static Table, span: Span) -> Self {
-        PinnedTable { snapshot, table, span, files: OnceCell::new(), kept: Mutex::default() }
+    /// A table as `snapshot` pins it; of tables by day only the partitions in `span`. Kept in memory where it is no larger
+    /// than `keep_bytes`: [`KEEP_BYTES`] but for tests.
+    pub fn new(snapshot: Arc<Snapshot>, table: &'static Table, span: Span, keep_bytes: i64) -> Self {
+        PinnedTable { snapshot, table, span, keep_bytes, files: OnceCell::new(), kept: Mutex::default() }
     }
 
     async fn files(&self) -> Result<&[DataFile]> {
@@ -185,7 +187,7 @@ impl TableProvider for PinnedTable {
         let bytes: i64 = files.iter().map(|f| f.size).sum();
         if files.is_empty() {
             Ok(Arc::new(EmptyExec::new(Arc::new(self.schema().project(wanted)?))))
-        } else if bytes <= KEEP_BYTES {
+        } else if bytes <= self.keep_bytes {
             self.in_memory(wanted, threads, rows_at_once).await
         } else {
             let keep_days = state.config_options().optimizer.preserve_file_partitions > 0;

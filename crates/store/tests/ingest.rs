@@ -172,6 +172,37 @@ async fn a_run_stopped_and_resumed_gives_the_same_tables() {
     }
 }
 
+/// Statements of every shape that questions have: one table grouped by day and more, joins by day and by source, windows.
+const STATEMENTS: [&str; 6] = [
+    "select day, ip, count(*) as n, ports_sequence(protocol, number, cast(first_seen as bigint)) as s from probes group by day, ip order by day, ip",
+    "select day, count(distinct ip) as n, sum(packets) as p from probes group by day order by day",
+    "select s.day, s.ip, count(p.port) as n from sources s join probes p on p.day = s.day and p.ip = s.ip group by s.day, s.ip order by s.day, s.ip",
+    "select s.day, sum(s.packets) as a, sum(r.packets) as b from sources s join replies r on s.day = r.day group by s.day order by s.day",
+    "select platform, ip, day, lag(day) over (partition by platform, ip order by day) as before from sources order by ip, day",
+    "select count(*) as n from probes",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_in_memory_and_tables_from_files_answer_alike() {
+    let place = Place::new();
+    place.take_in(&[&place.file("a.pcap", &parse(&lines(12, 600), &names(PLATFORM)))], 2).await;
+    let snapshot = Snapshot::latest(&place.data()).await.unwrap().unwrap();
+    for span in
+        [Span::default(), Span { from: Some(12_480), to: Some(12_495), platform: Some("random".into()) }]
+    {
+        for statement in STATEMENTS {
+            let mut answers = Vec::new();
+            for (threads, keep_bytes) in [(1, i64::MAX), (3, i64::MAX), (1, 0), (2, 0), (5, 0)] {
+                let engine = Engine::open_keeping(&snapshot, &span, "", threads, keep_bytes).unwrap();
+                let rows = engine.collect(statement).await.unwrap();
+                assert!(rows.num_rows() > 0, "{statement}");
+                answers.push(pretty_format_batches(&[rows]).unwrap().to_string());
+            }
+            answers.iter().for_each(|a| assert_same(a, &answers[0], statement));
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_capture_counts_once_whatever_its_name() {
     let place = Place::new();

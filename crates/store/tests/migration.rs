@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use trapline_intake::{Input, Platform};
 use trapline_store::ingest::Hosts;
 use trapline_store::migrate::{Change, STEPS, Step, migrate};
-use trapline_store::scan::PinnedTable;
+use trapline_store::scan::{KEEP_BYTES, PinnedTable};
 use trapline_store::schema::{Column, Kind, SCHEMA_VERSION, SOURCES, Table};
 use trapline_store::{Data, Engine, IngestRequest, Snapshot, Span, StoreError, ingest};
 use trapline_testing::packets::{names, parse, pcap};
@@ -60,7 +60,7 @@ async fn older_tables_keep_their_rows_and_newer_ones_are_refused() {
             .context()
             .runtime_env()
             .register_object_store(&snapshot.data.url, Arc::clone(&snapshot.data.root));
-        let pinned = PinnedTable::new(Arc::new(snapshot), table, Span::default());
+        let pinned = PinnedTable::new(Arc::new(snapshot), table, Span::default(), KEEP_BYTES);
         engine.context().register_table("t", Arc::new(pinned)).unwrap();
         let rows = engine.collect("select count(*) as n, count(mood) as moods from t").await.unwrap();
         format!("{:?}", rows.columns())
