@@ -93,13 +93,15 @@ impl Engine {
         let pinned = |table, span: &Span| {
             Arc::new(PinnedTable::new(Arc::clone(&snapshot), table, span.clone(), keep_bytes))
         };
-        for table in
-            [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &COMMITS]
-        {
+        for table in [&RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &COMMITS] {
             engine.context.register_table(format!("{prefix}{}", table.name), pinned(table, span))?;
         }
         let always = Span { from: None, to: None, platform: span.platform.clone() };
-        engine.context.register_table(format!("{prefix}all_probes"), pinned(&PROBES, &always))?;
+        let probes = pinned(&PROBES, span);
+        // Without a limit both are one table, which is then read once.
+        let all_probes = if *span == always { Arc::clone(&probes) } else { pinned(&PROBES, &always) };
+        engine.context.register_table(format!("{prefix}probes"), probes)?;
+        engine.context.register_table(format!("{prefix}all_probes"), all_probes)?;
         Ok(engine)
     }
 

@@ -5,6 +5,7 @@
 //! days or platforms than those asked about are not opened at all. Small tables are kept in memory, column by column.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ProjectionMask;
@@ -217,7 +219,17 @@ const FETCH_AT_ONCE: usize = 16;
 impl KeptColumns {
     /// The columns `wanted`, in that order; those not yet kept are read.
     async fn columns(&mut self, table: &PinnedTable, wanted: &[usize]) -> Result<RecordBatch> {
-        if self.files.is_empty() {
+        if self.files.is_empty() && table.snapshot.data.folder.is_some() {
+            let disk = LocalFileSystem::new();
+            let place = |file: &DataFile| {
+                Ok((disk.path_to_filesystem(&table.path(file).into())?, file.partition.clone()))
+            };
+            let places = table.files().await?.iter().map(place).collect::<Result<Vec<_>>>()?;
+            let open = |places| tokio::task::spawn_blocking(move || KeptFile::open_all(places));
+            for share in shares(&places).into_iter().map(open).collect::<Vec<_>>() {
+                self.files.extend(share.await.expect("reading does not panic")?);
+            }
+        } else if self.files.is_empty() {
             let fetch = |file: &DataFile| {
                 let (file, place) = (file.clone(), ObjectPath::from(table.path(file)));
                 let root = Arc::clone(&table.snapshot.data.root);
@@ -229,10 +241,8 @@ impl KeptColumns {
         let missing: Vec<usize> = wanted.iter().copied().filter(|i| !self.columns.contains_key(i)).collect();
         if !missing.is_empty() {
             let (files, declared) = (self.files.clone(), table.table);
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let share = files.len().div_ceil(threads);
-            let parts = files.chunks(share).map(|files| {
-                let (files, missing) = (files.to_vec(), missing.clone());
+            let parts = shares(&files).into_iter().map(|files| {
+                let missing = missing.clone();
                 tokio::task::spawn_blocking(move || read(&files, declared, &missing))
             });
             let mut batches = Vec::new();
@@ -251,7 +261,23 @@ impl KeptColumns {
     }
 }
 
+/// The same number of files, give or take one, for every core.
+fn shares<T: Clone>(files: &[T]) -> Vec<Vec<T>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    files.chunks(files.len().div_ceil(cores).max(1)).map(<[T]>::to_vec).collect()
+}
+
 impl KeptFile {
+    /// Files of this machine, read at once: several times as fast as asking an object store for each.
+    fn open_all(places: Vec<(PathBuf, Partition)>) -> Result<Vec<KeptFile>> {
+        let open = |(path, partition): (PathBuf, Partition)| {
+            let bytes = Bytes::from(std::fs::read(path)?);
+            let footer = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
+            Ok(KeptFile { bytes, footer, partition })
+        };
+        places.into_iter().map(open).collect()
+    }
+
     async fn fetch(root: &dyn ObjectStore, place: &ObjectPath, partition: Partition) -> Result<KeptFile> {
         let bytes = root.get(place).await?.bytes().await?;
         let footer = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
