@@ -53,7 +53,7 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
     let mut findings = Vec::new();
     let (data, heading) = if let Some(name) = &args.scenario {
         let (captures, hosts, about) = simulated(ui, name, args.scale, scratch.path())?;
-        (temporary(ui, args, &[captures], hosts, scratch.path(), &mut findings).await?, about)
+        (temporary(ui, args, &captures, hosts, scratch.path(), &mut findings).await?, about)
     } else if args.captures.is_empty() {
         (args.data.open()?, args.data.data.clone())
     } else {
@@ -71,6 +71,14 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
     session.keep_sources().await?;
     let answers = answers(ui, &session, &catalog).await?;
     let mut about = output::about(&session).await?;
+    if args.scenario.is_some() {
+        // The folder vanishes with this run; the captures' own names say which they are.
+        for capture in &mut about.captures {
+            capture.name = Path::new(&capture.name)
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        }
+    }
     about.temporary = args.scenario.is_some() || !args.captures.is_empty();
     if !about.temporary && args.data.data != DEFAULT_DATA {
         about.flags.push_str(&format!(" --data {}", shell_word(&args.data.data)));
@@ -127,7 +135,7 @@ fn simulated(
     name: &str,
     scale: Option<f64>,
     scratch: &Path,
-) -> Result<(String, Hosts, String), CommandError> {
+) -> Result<(Vec<String>, Hosts, String), CommandError> {
     let scenario = Scenario::load(name)?;
     let bar = ui.progress("playing");
     let folder = scratch.join("captures");
@@ -135,8 +143,10 @@ fn simulated(
         bar.at(done, total, done, false)
     });
     bar.finish();
-    let platform = Platform::read(&summary?.platform)?;
-    Ok((folder.display().to_string(), Hosts::Given(platform), format!("{} (simulated)", scenario.about)))
+    let summary = summary?;
+    let platform = Platform::read(&summary.platform)?;
+    let captures = summary.captures.iter().map(|path| path.display().to_string()).collect();
+    Ok((captures, Hosts::Given(platform), format!("{} (simulated)", scenario.about)))
 }
 
 fn heading(captures: &[String]) -> String {
