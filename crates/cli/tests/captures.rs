@@ -54,6 +54,29 @@ fn every_real_capture_has_the_packets_that_its_readme_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_honeynets_24_decoys_are_inferred_and_reported() {
+    let Some(shared) = shared("inferred decoys of a real honeynet") else { return };
+    let capture = shared.join("data/captures/honeynet-2005/sotm34-feb25-mar12-headers.pcap");
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("r.html");
+    let report = Command::new(env!("CARGO_BIN_EXE_trapline"))
+        .arg("report")
+        .arg(&capture)
+        .arg("-o")
+        .arg(&page)
+        .output();
+    let report = report.unwrap();
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let told = text(&report.stderr);
+    let hosts =
+        told.lines().find_map(|l| l.strip_prefix("24 hosts inferred: ")).unwrap_or_else(|| panic!("{told}"));
+    let hosts: Vec<&str> = hosts.split(", ").collect();
+    assert_eq!((hosts[0], hosts[23]), ("11.11.79.64", "11.11.79.125"));
+    assert!(hosts.iter().all(|h| h.starts_with("11.11.79.")));
+    assert!(std::fs::read_to_string(&page).unwrap().contains("n = 12,528 sources"));
+}
+
 /// Damages every capture it is given in every way and checks what the program says.
 fn check_damaged(name: &str, whole: &[u8], folder: &Path) {
     let path = folder.join("damaged.pcap");
