@@ -19,7 +19,7 @@ use crate::writer::{Staged, Writer, commit_tables};
 use crate::{Data, StoreError};
 
 /// How often an ingest begins again when another one was quicker.
-const ATTEMPTS: u32 = 12;
+const ATTEMPTS: u32 = 24;
 
 /// Which hosts the captures were taken at.
 #[derive(Clone, Debug)]
@@ -111,9 +111,10 @@ pub async fn ingest(request: IngestRequest, watch: Watch) -> Result<IngestReport
         match attempt(&request, &surveyed, &watch, started_us).await {
             Err(StoreError::Conflict) if retries < ATTEMPTS => {
                 retries += 1;
-                // Spread out those who met: by process and by try.
-                let wait = 20 * u64::from(retries) + u64::from(std::process::id() % 40);
-                tokio::time::sleep(Duration::from_millis(wait)).await;
+                // Those who met spread out by chance, and more with every meeting.
+                let most = 40 << retries.min(6);
+                let wait = uuid::Uuid::new_v4().as_u128() % most;
+                tokio::time::sleep(Duration::from_millis(wait as u64)).await;
             }
             Ok(mut report) => {
                 report.retries = retries;
