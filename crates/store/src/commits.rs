@@ -120,11 +120,14 @@ pub async fn read_file(data: &Data, table: &'static Table, path: &str) -> Result
 /// [`StoreError::Conflict`] when another commit came first.
 pub async fn append(data: &Data, base: Option<&Snapshot>, commit: &Commit) -> Result<(), StoreError> {
     let table = delta::open(data, &COMMITS, None).await?;
-    let expected = base.map_or(0, |b| b.commits_version);
-    if table.version() != Some(expected) {
+    let mut wanted = delta::files(&table, &COMMITS)?;
+    let head = table.version().expect("an opened table has a version");
+    // Without a base there must be no row yet; the head need not be version 0, as several who create a table at the
+    // same time each leave a version.
+    let expected = base.map_or(head, |b| b.commits_version);
+    if head != expected || (base.is_none() && !wanted.0.is_empty()) {
         return Err(StoreError::Conflict);
     }
-    let mut wanted = delta::files(&table, &COMMITS)?;
     let mut rows = to_row(commit)?;
     if wanted.0.len() >= GATHER {
         let mut all = Vec::new();
