@@ -6,9 +6,11 @@ use std::process::Command;
 use trapline_testing::project;
 
 /// Every crate with the crates of ours that it may use, in the direction of the pipeline.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("trapline-wire", &[]),
+    ("trapline-speech", &[]),
     ("trapline-intake", &["trapline-wire"]),
+    ("trapline-enrich", &["trapline-wire"]),
     ("trapline-store", &["trapline-intake", "trapline-wire"]),
     ("trapline-questions", &["trapline-store"]),
     ("trapline-report", &["trapline-questions"]),

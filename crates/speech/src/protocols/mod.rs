@@ -1,0 +1,94 @@
+//! The protocols, one file each. A new one is a file and a line in the list below.
+//!
+//! A file of a protocol on connections has
+//! - `PORTS`: where it usually is; a hint where its first bytes fit several protocols,
+//! - `client(bytes)` and `server(bytes)`: whether a client, a server, begins with these bytes (which may still be growing),
+//! - a [`Parser`] that is plain data and begins as its `Default`.
+//!
+//! A file of a protocol on datagrams has `UDP_PORTS` and `datagram(side, bytes)`, which gives a message where the bytes are one
+//! of this protocol, checked to their end as far as they go, and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::{Match, Message, Parser, Side};
+
+/// A protocol on connections, as the search for the right one sees it.
+pub struct Candidate {
+    /// Name.
+    pub name: &'static str,
+    /// Usual ports.
+    pub ports: &'static [u16],
+    /// Whether a client begins so.
+    pub client: fn(&[u8]) -> Match,
+    /// Whether a server begins so.
+    pub server: fn(&[u8]) -> Match,
+    /// A parser at its beginning.
+    pub start: fn() -> Speaker,
+}
+
+macro_rules! connections {
+    ($($module:ident: $parser:ident $name:literal,)*) => {
+        $(pub mod $module;)*
+
+        /// A protocol's parser in the middle of a connection.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "each is documented in its file")]
+        pub enum Speaker {
+            $($parser($module::$parser),)*
+        }
+
+        impl Speaker {
+            /// The protocol's name.
+            pub fn name(&self) -> &'static str {
+                match self { $(Speaker::$parser(_) => $name,)* }
+            }
+        }
+
+        impl Parser for Speaker {
+            fn read(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> usize {
+                match self { $(Speaker::$parser(parser) => parser.read(side, input, out),)* }
+            }
+            fn gap(&mut self, side: Side) {
+                match self { $(Speaker::$parser(parser) => parser.gap(side),)* }
+            }
+            fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
+                match self { $(Speaker::$parser(parser) => parser.end(side, rest, out),)* }
+            }
+        }
+
+        /// All protocols on connections; of two that recognise the same bytes the first is taken.
+        pub const CANDIDATES: &[Candidate] = &[
+            $(Candidate {
+                name: $name,
+                ports: $module::PORTS,
+                client: $module::client,
+                server: $module::server,
+                start: || Speaker::$parser($module::$parser::default()),
+            },)*
+        ];
+    };
+}
+
+connections! {
+    ftp: Ftp "ftp",
+}
+
+/// A protocol on datagrams: name, usual ports, reader.
+pub type Datagram = (&'static str, &'static [u16], fn(Side, &[u8]) -> Option<Message>);
+
+macro_rules! datagrams {
+    ($($module:ident $name:literal,)*) => {
+        /// All protocols on datagrams.
+        pub const DATAGRAMS: &[Datagram] = &[$(($name, $module::UDP_PORTS, $module::datagram),)*];
+    };
+}
+
+datagrams! {}
+
+/// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
+/// those that are usual on that port, then the others.
+pub fn datagram(side: Side, port: u16, bytes: &[u8]) -> Option<(&'static str, Message)> {
+    let usual = DATAGRAMS.iter().filter(|(_, ports, _)| ports.contains(&port));
+    let others = DATAGRAMS.iter().filter(|(_, ports, _)| !ports.contains(&port));
+    usual.chain(others).find_map(|(name, _, read)| Some((*name, read(side, bytes)?)))
+}

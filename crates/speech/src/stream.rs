@@ -1,0 +1,1 @@
+//! TCP segments of one direction, in order.
