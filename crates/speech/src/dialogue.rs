@@ -80,11 +80,41 @@ impl Dialogue {
         }
     }
 
-    /// A connection of which a control connection has told what it will carry.
-    pub fn transfer(speaker: Speaker, client: End) -> Dialogue {
+    /// A connection that another one has announced, and what is spoken on it.
+    pub fn announced(speaker: Speaker, client: End) -> Dialogue {
         let mut dialogue = Dialogue::new(Some(client), [0, 0]);
         dialogue.state = State::Known(Box::new(speaker));
         dialogue
+    }
+
+    /// Which end is the client, where that is known.
+    pub fn client(&self) -> Option<End> {
+        self.client
+    }
+
+    /// The parser, where the protocol is known.
+    pub fn speaker(&mut self) -> Option<&mut Speaker> {
+        match &mut self.state {
+            State::Known(speaker) => Some(speaker),
+            _ => None,
+        }
+    }
+
+    /// What could be told if nothing more came, without ending anything.
+    pub fn so_far(&self, out: &mut Vec<Heard>) {
+        let mut copy = self.clone();
+        copy.decide(out);
+        [End::Peer, End::Host].into_iter().for_each(|by| copy.end(by, out));
+    }
+
+    /// Lets go of the bytes that wait for the rest of their message, because memory is short.
+    pub fn forget(&mut self) {
+        for by in [End::Peer, End::Host] {
+            if !self.held[by as usize].is_empty() {
+                self.gap(by);
+                self.held[by as usize].clear();
+            }
+        }
     }
 
     /// The protocol's name, where it is known.

@@ -12,7 +12,8 @@ use crate::message::Body;
 /// A body so far: hash, length, beginning.
 #[derive(Clone, Debug, Default)]
 pub struct Hash {
-    state: Sha256,
+    /// Boxed, because most parsers that have a hash never begin it.
+    state: Box<Sha256>,
     bytes: u64,
     begin: Vec<u8>,
 }
@@ -33,7 +34,11 @@ impl Hash {
 
     /// The body as far as it came.
     pub fn body(&self) -> Body {
-        Body { bytes: self.bytes, sha256: self.state.clone().finalize().into(), begin: self.begin.clone() }
+        Body {
+            bytes: self.bytes,
+            sha256: Sha256::clone(&self.state).finalize().into(),
+            begin: self.begin.clone(),
+        }
     }
 
     /// The body of bytes that are all there.
@@ -68,7 +73,7 @@ impl<'de> Deserialize<'de> for Hash {
         let state = Sha256::deserialize(state).map_err(|_| D::Error::custom("a hash state"))?;
         let mut begin = written.begin;
         begin.truncate(PAYLOAD);
-        Ok(Hash { state, bytes: written.bytes, begin })
+        Ok(Hash { state: Box::new(state), bytes: written.bytes, begin })
     }
 }
 

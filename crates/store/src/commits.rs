@@ -122,8 +122,8 @@ pub async fn append(data: &Data, base: Option<&Snapshot>, commit: &Commit) -> Re
     let table = delta::open(data, &COMMITS, None).await?;
     let mut wanted = delta::files(&table, &COMMITS)?;
     let head = table.version().expect("an opened table has a version");
-    // Without a base there must be no row yet; the head need not be version 0, as several who create a table at the
-    // same time each leave a version.
+    // Without a base there must be no row yet. (Tables of before may have been created several times, each time
+    // leaving a version, so the head need not be version 0.)
     let expected = base.map_or(head, |b| b.commits_version);
     if head != expected || (base.is_none() && !wanted.0.is_empty()) {
         return Err(StoreError::Conflict);

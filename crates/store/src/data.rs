@@ -6,6 +6,7 @@ use std::sync::Arc;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use url::Url;
@@ -49,6 +50,13 @@ impl Data {
         let (root, prefix) =
             object_store::parse_url_opts(&url, std::env::vars()).map_err(|e| fail(e.to_string()))?;
         Ok(Data { name: place.into(), folder: None, url, root: root.into(), prefix })
+    }
+
+    /// Tables that nobody keeps.
+    pub(crate) fn in_memory() -> Data {
+        let url = Url::parse("memory:///").expect("a plain URL");
+        let root: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Data { name: url.to_string(), folder: None, url, root, prefix: ObjectPath::default() }
     }
 
     fn in_folder(folder: &Path) -> Result<Data, StoreError> {

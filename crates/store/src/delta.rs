@@ -15,7 +15,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError};
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -75,8 +75,7 @@ pub async fn open(
 /// # Errors
 /// When the store cannot be asked.
 pub async fn exists(data: &Data, table: &'static Table) -> Result<bool, StoreError> {
-    let first = data.prefix.clone().join(table.name).join("_delta_log").join("00000000000000000000.json");
-    match data.root.head(&first).await {
+    match data.root.head(&first_version(data, table)).await {
         Ok(_) => Ok(true),
         Err(object_store::Error::NotFound { .. }) => {
             // Old log entries may have been cleaned up behind a checkpoint.
@@ -93,22 +92,34 @@ pub async fn exists(data: &Data, table: &'static Table) -> Result<bool, StoreErr
 
 /// Creates a table; one that another process created meanwhile is as good.
 ///
+/// The library would try the next version where somebody else wrote the first one at the same moment, and a table's creation
+/// among its versions looks like a rival's commit. So the first version is made in memory and put where there is none.
+///
 /// # Errors
 /// When the table cannot be created.
 pub async fn create(data: &Data, table: &'static Table) -> Result<(), StoreError> {
     let schema: StructType = table.schema().as_ref().try_into_kernel()?;
-    let builder = CreateBuilder::new()
-        .with_log_store(data.log_store(table.name))
+    let memory = Data::in_memory();
+    CreateBuilder::new()
+        .with_log_store(memory.log_store(table.name))
         .with_table_name(table.name)
         .with_comment(table.row)
         .with_columns(schema.fields().cloned())
         .with_partition_columns(table.partition_columns().iter().copied())
-        .with_save_mode(SaveMode::ErrorIfExists);
-    match builder.await {
-        Ok(_) => Ok(()),
-        Err(_) if exists(data, table).await? => Ok(()),
-        Err(error) => Err(failed(table)(error)),
+        .with_save_mode(SaveMode::ErrorIfExists)
+        .await
+        .map_err(failed(table))?;
+    let first = memory.root.get(&first_version(&memory, table)).await?.bytes().await?;
+    let place = first_version(data, table);
+    match data.root.put_opts(&place, PutPayload::from(first), PutMode::Create.into()).await {
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Where a table's log begins.
+fn first_version(data: &Data, table: &'static Table) -> ObjectPath {
+    data.prefix.clone().join(table.name).join("_delta_log").join("00000000000000000000.json")
 }
 
 /// The files of an opened table.

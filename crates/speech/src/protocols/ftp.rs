@@ -100,12 +100,8 @@ impl Ftp {
             "PORT" => self.listener = port_of(&argument).map(|port| (Side::Client, port)),
             "EPRT" => self.listener = extended_port(&argument).map(|port| (Side::Client, port)),
             _ if TRANSFERS.contains(&verb.as_str()) => {
-                message.channel = self.listener.take().map(|(listener, port)| Channel {
-                    listener,
-                    port,
-                    verb: verb.clone(),
-                    object: argument.clone(),
-                });
+                message.channel =
+                    self.listener.map(|(listener, port)| Channel { listener, port, verb, object: argument });
             }
             _ => {}
         }
@@ -124,6 +120,9 @@ impl Ftp {
         if let (227 | 229, Some(inner)) = (status, text.split(['(', ')']).nth(1)) {
             let port = if status == 227 { port_of(inner) } else { extended_port(inner) };
             self.listener = port.map(|port| (Side::Server, port));
+            // The client may connect before it says what for.
+            let unnamed = |port| Channel { listener: Side::Server, port, verb: String::new(), object: String::new() };
+            message.channel = port.map(unnamed);
         }
         message.status = Some(status);
         let place = if greets { &mut message.software } else { &mut message.object };

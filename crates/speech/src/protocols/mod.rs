@@ -26,8 +26,9 @@ pub struct Candidate {
     pub start: fn() -> Speaker,
 }
 
+/// The first list is of protocols that are found by their bytes, the second of those that another connection announces.
 macro_rules! connections {
-    ($($module:ident: $parser:ident $name:literal,)*) => {
+    ($($module:ident: $parser:ident $name:literal,)* ; $($told:path: $told_parser:ident $told_name:literal,)*) => {
         $(pub mod $module;)*
 
         /// A protocol's parser in the middle of a connection.
@@ -35,24 +36,34 @@ macro_rules! connections {
         #[allow(missing_docs, reason = "each is documented in its file")]
         pub enum Speaker {
             $($parser($module::$parser),)*
+            $($told_parser($told),)*
         }
 
         impl Speaker {
             /// The protocol's name.
             pub fn name(&self) -> &'static str {
-                match self { $(Speaker::$parser(_) => $name,)* }
+                match self { $(Speaker::$parser(_) => $name,)* $(Speaker::$told_parser(_) => $told_name,)* }
             }
         }
 
         impl Parser for Speaker {
             fn read(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> usize {
-                match self { $(Speaker::$parser(parser) => parser.read(side, input, out),)* }
+                match self {
+                    $(Speaker::$parser(parser) => parser.read(side, input, out),)*
+                    $(Speaker::$told_parser(parser) => parser.read(side, input, out),)*
+                }
             }
             fn gap(&mut self, side: Side) {
-                match self { $(Speaker::$parser(parser) => parser.gap(side),)* }
+                match self {
+                    $(Speaker::$parser(parser) => parser.gap(side),)*
+                    $(Speaker::$told_parser(parser) => parser.gap(side),)*
+                }
             }
             fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
-                match self { $(Speaker::$parser(parser) => parser.end(side, rest, out),)* }
+                match self {
+                    $(Speaker::$parser(parser) => parser.end(side, rest, out),)*
+                    $(Speaker::$told_parser(parser) => parser.end(side, rest, out),)*
+                }
             }
         }
 
@@ -71,6 +82,8 @@ macro_rules! connections {
 
 connections! {
     ftp: Ftp "ftp",
+    ;
+    ftp::FtpData: FtpData "ftp-data",
 }
 
 /// A protocol on datagrams: name, usual ports, reader.
