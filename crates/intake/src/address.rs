@@ -3,11 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 /// An IP address: IPv4 addresses as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
 ///
 /// A capture that carries an IPv4-mapped address inside an IPv6 header would be taken for IPv4;
 /// RFC 4038 4.2 wants such packets off the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Address(pub u128);
 
 const MAPPED: u128 = 0xffff_0000_0000;

@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 use trapline_wire::icmp::{IcmpRole, role};
+use trapline_wire::ipv6::Fragment;
 use trapline_wire::{Frame, Packet, Reading, Time, Transport, decode, decode::quote};
 
 use crate::address::Address;
@@ -88,6 +89,14 @@ pub struct Event {
     pub kind: Kind,
     /// A first fragment, with more to follow.
     pub first_fragment: bool,
+    /// Where it is a piece of a datagram: which one.
+    pub piece: Option<Fragment>,
+    /// Length of the transport header, in bytes.
+    pub header: u8,
+    /// TCP sequence number.
+    pub seq: u32,
+    /// TCP acknowledgement number.
+    pub ack: u32,
 }
 
 /// Packets of one capture by what they are. Inbound packets are split further in the tables.
@@ -207,9 +216,17 @@ impl Classifier {
         let (payload, payload_len) = packet.payload();
         let ends = |src: u16, dst: u16| if direction == Direction::In { (dst, src) } else { (src, dst) };
         let mut quoted = None;
+        let (mut header, mut seq, mut ack) = (0, 0, 0);
         let (kind, (port, peer_port)) = match packet.transport {
-            Transport::Tcp(tcp) => (Kind::Tcp(tcp.flags()), ends(tcp.src_port(), tcp.dst_port())),
-            Transport::Udp(udp) => (Kind::Udp, ends(udp.src_port(), udp.dst_port())),
+            Transport::Tcp(tcp) => {
+                header = tcp.header_len() as u8;
+                (seq, ack) = (tcp.seq().unwrap_or(0), tcp.ack().unwrap_or(0));
+                (Kind::Tcp(tcp.flags()), ends(tcp.src_port(), tcp.dst_port()))
+            }
+            Transport::Udp(udp) => {
+                header = 8;
+                (Kind::Udp, ends(udp.src_port(), udp.dst_port()))
+            }
             Transport::Icmp(icmp) => {
                 let ends = (icmp.identifier().unwrap_or(0), icmp.sequence().unwrap_or(0));
                 match role(packet.protocol, icmp.kind()) {
@@ -222,7 +239,7 @@ impl Classifier {
                     _ => (Kind::IcmpOther, (0, 0)),
                 }
             }
-            Transport::LaterFragment => (Kind::LaterFragment, (0, 0)),
+            Transport::LaterFragment(_) => (Kind::LaterFragment, (0, 0)),
             Transport::Short => (Kind::Short, (0, 0)),
             Transport::Other => (Kind::Other, (0, 0)),
         };
@@ -243,6 +260,10 @@ impl Classifier {
             direction,
             kind,
             first_fragment: packet.fragment.is_some_and(|f| f.more && f.offset == 0),
+            piece: packet.fragment,
+            header,
+            seq,
+            ack,
         };
         Classified { event, payload, quoted }
     }

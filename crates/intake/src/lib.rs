@@ -12,6 +12,8 @@
 pub mod address;
 pub mod classify;
 pub mod derive;
+mod flows;
+mod fragments;
 pub mod infer;
 pub mod limits;
 pub mod open;
@@ -20,6 +22,7 @@ pub mod pass;
 pub mod platform;
 pub mod reader;
 pub mod rows;
+pub mod said;
 pub mod state;
 pub mod survey;
 pub mod track;
@@ -30,6 +33,7 @@ pub use open::{Input, OpenError};
 pub use pass::{DayTables, Pass, Progress};
 pub use platform::{Host, Platform, PlatformError, Port};
 pub use rows::{Day, Probe, Reply, Response};
+pub use said::Request;
 pub use survey::Survey;
 
 /// Nanoseconds in a UTC day.

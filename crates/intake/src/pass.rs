@@ -15,10 +15,11 @@ use trapline_wire::{Frame, Time};
 
 use crate::DAY_NS;
 use crate::address::Address;
-use crate::classify::{Classified, Classifier, Counts, Direction, Event, Kind, Quoted};
+use crate::classify::{Classified, Classifier, Counts, Event, Kind, Quoted};
 use crate::limits::MAX_FRAGMENTS;
 use crate::platform::Platform;
-use crate::rows::{Day, Probe, Reply, Response, day_of, fold};
+use crate::rows::{Day, Place, Probe, Reply, Response, day_of, fold};
+use crate::said::{FlowKey, Request, fold_requests};
 use crate::state::State;
 use crate::survey::CaptureId;
 use crate::track::{LateAnswer, ShardRows, Tracker};
@@ -50,6 +51,10 @@ pub struct DayTables {
     pub replies: Vec<Reply>,
     /// Answers to probes of this day that an earlier run has counted.
     pub late_answers: Vec<LateAnswer>,
+    /// What was said.
+    pub requests: Vec<Request>,
+    /// Connections that an earlier run has told as open, and with which packet: it is told anew here.
+    pub told_open: Vec<(FlowKey, Place)>,
 }
 
 /// What comes out of a pass, in order.
@@ -157,7 +162,7 @@ impl Pass {
         (event.capture, event.frame) = (id.0, index);
         let shard = if self.batches.len() == 1 { 0 } else { self.route(&event, quoted.as_ref()) };
         let batch = &mut self.batches[shard];
-        if !payload.is_empty() && event.direction == Direction::In {
+        if !payload.is_empty() {
             let start = batch.bytes.len() as u32;
             batch.bytes.extend_from_slice(payload);
             event.payload = (start, batch.bytes.len() as u32);
@@ -221,11 +226,13 @@ impl Pass {
             self.shards.send(shard, &mut self.batches[shard]);
         }
         let mut rows = ShardRows::default();
-        for part in self.shards.take_rows() {
+        for part in self.shards.take_rows(day) {
             gather(&mut rows.probes, part.probes);
             gather(&mut rows.responses, part.responses);
             gather(&mut rows.replies, part.replies);
             rows.late_answers.extend(part.late_answers);
+            rows.requests.extend(part.requests);
+            rows.told_open.extend(part.told_open);
             self.over_limit += part.over_limit;
         }
         let (of_day, before): (Vec<LateAnswer>, Vec<_>) =
@@ -236,7 +243,10 @@ impl Pass {
             responses: fold(rows.responses),
             replies: fold(rows.replies),
             late_answers: of_day,
+            requests: fold_requests(rows.requests),
+            told_open: rows.told_open,
         };
+        closed.told_open.sort_unstable();
         closed.late_answers.sort_unstable_by_key(|a| (a.key, a.time));
         let mut previous = self.waiting.take();
         if previous.as_ref().is_none_or(|p| p.day != day - 1) && !before.is_empty() {
@@ -315,7 +325,7 @@ impl Batch {
 
 enum Order {
     Run(Batch),
-    TakeRows,
+    TakeRows(Day),
     State(Time),
     Sweep(Time),
 }
@@ -360,11 +370,11 @@ impl Shards {
         }
     }
 
-    fn take_rows(&mut self) -> Vec<ShardRows> {
+    fn take_rows(&mut self, day: Day) -> Vec<ShardRows> {
         match self {
-            Shards::Here(tracker) => vec![tracker.take_rows()],
+            Shards::Here(tracker) => vec![tracker.take_rows(day)],
             Shards::Threads(workers) => {
-                workers.iter().for_each(|w| w.order(Order::TakeRows));
+                workers.iter().for_each(|w| w.order(Order::TakeRows(day)));
                 let rows = workers.iter().map(|w| match w.done.recv() {
                     Ok(Done::Rows(rows)) => rows,
                     _ => unreachable!("a shard answers every order in turn"),
@@ -410,7 +420,7 @@ impl Worker {
                         let _ = recycle.try_send(batch);
                         None
                     }
-                    Order::TakeRows => Some(Done::Rows(tracker.take_rows())),
+                    Order::TakeRows(day) => Some(Done::Rows(tracker.take_rows(day))),
                     Order::State(now) => Some(Done::State(State::of(&tracker, now))),
                     Order::Sweep(now) => {
                         tracker.sweep(now);

@@ -4,15 +4,19 @@
 //! The bytes are canonical: the same memory gives the same bytes, whatever the number of shards.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use trapline_wire::Time;
 
 use crate::address::Address;
+use crate::flows::{Announced, AnnouncedKey, Flow};
+use crate::fragments::{Whole, WholeKey};
 use crate::limits::{FRAGMENT_NS, REMEMBER_NS};
 use crate::rows::day_of;
-use crate::track::{FragmentKey, Key, Memory, NEVER, Starter, Tracker};
+use crate::said::{FlowKey, Starter};
+use crate::track::{FragmentKey, Head, Key, Memory, NEVER, Tracker};
 
 /// Version of the byte format; another one is no state, and intake reads further back instead.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Conversations, asked ICMP questions and fragments, each sorted by key.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,17 @@ pub struct State {
     pub(crate) memory: Vec<(Key, Memory)>,
     pub(crate) asked: Vec<(Key, Vec<(u8, u16)>)>,
     pub(crate) fragments: Vec<(FragmentKey, Time)>,
+    pub(crate) talks: Talks,
+}
+
+/// Connections in the middle of what they say.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Talks {
+    /// Time of the last packet of all.
+    head: Time,
+    flows: Vec<(FlowKey, Flow)>,
+    announced: Vec<(AnnouncedKey, Announced)>,
+    pieces: Vec<(WholeKey, Whole<Head>)>,
 }
 
 impl State {
@@ -52,6 +67,13 @@ impl State {
         }
         let young = tracker.fragments.iter().filter(|(_, first)| now.saturating_sub(**first) <= FRAGMENT_NS);
         state.fragments = young.map(|(key, first)| (*key, *first)).collect();
+        let Tracker { flows, pieces, .. } = tracker;
+        state.talks = Talks {
+            head: now,
+            flows: flows.alive(now).map(|(key, flow)| (*key, flow.clone())).collect(),
+            announced: flows.announced(now).map(|(key, a)| (*key, a.clone())).collect(),
+            pieces: pieces.alive(now).map(|(key, whole)| (*key, whole.clone())).collect(),
+        };
         state
     }
 
@@ -62,7 +84,14 @@ impl State {
             whole.memory.extend(part.memory);
             whole.asked.extend(part.asked);
             whole.fragments.extend(part.fragments);
+            whole.talks.head = part.talks.head;
+            whole.talks.flows.extend(part.talks.flows);
+            whole.talks.announced.extend(part.talks.announced);
+            whole.talks.pieces.extend(part.talks.pieces);
         }
+        whole.talks.flows.sort_unstable_by_key(|(key, _)| *key);
+        whole.talks.announced.sort_unstable_by_key(|(key, _)| *key);
+        whole.talks.pieces.sort_unstable_by_key(|(key, _)| *key);
         whole.memory.sort_unstable_by_key(|(key, _)| *key);
         whole.asked.sort_unstable_by_key(|(key, _)| *key);
         whole.fragments.sort_unstable_by_key(|(key, _)| *key);
@@ -79,6 +108,16 @@ impl State {
         }
         for (key, first) in self.fragments {
             trackers[shard(key.peer)].fragments.insert(key, first);
+        }
+        let Talks { head, flows, announced, pieces } = self.talks;
+        for (key, flow) in flows {
+            trackers[shard(key.peer)].flows.insert(key, flow, head);
+        }
+        for (key, one) in announced {
+            trackers[shard(key.0)].flows.insert_announced(key, one);
+        }
+        for (key, whole) in pieces {
+            trackers[shard(key.peer)].pieces.insert(key, whole);
         }
     }
 
@@ -113,7 +152,13 @@ impl State {
             put(&mut out, u64::from(key.id));
             put(&mut out, *first as u64);
         }
+        out.extend(postcard::to_stdvec(&self.talks).expect("plain data"));
         out
+    }
+
+    /// Forgets in which captures packets lay: what is left is the same however the traffic was cut into captures.
+    pub fn forget_captures(&mut self) {
+        self.talks.flows.iter_mut().for_each(|(_, flow)| flow.forget_capture());
     }
 
     /// Reads [`State::to_bytes`] back for a platform whose hosts are `hosts`; what belongs to hosts that are
@@ -157,7 +202,24 @@ impl State {
             let key = key.map(|k| FragmentKey { peer: k.peer, host: k.host, protocol: k.protocol, id });
             state.fragments.extend(key.map(|key| (key, first)));
         }
+        state.talks = postcard::from_bytes(input.0).ok()?;
+        state.talks.rename(&then);
         Some(state)
+    }
+}
+
+impl Talks {
+    /// Gives hosts their present index; what belongs to hosts that are no more is dropped.
+    fn rename(&mut self, now: &[Option<u16>]) {
+        let host = |then: u16| now.get(usize::from(then)).copied().flatten();
+        self.flows.retain_mut(|(key, _)| host(key.host).map(|h| key.host = h).is_some());
+        self.announced.retain_mut(|(key, one)| {
+            let found = host(key.1);
+            key.1 = found.unwrap_or_default();
+            one.rename(key.1);
+            found.is_some()
+        });
+        self.pieces.retain_mut(|(key, _)| host(key.host).map(|h| key.host = h).is_some());
     }
 }
 

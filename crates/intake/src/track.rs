@@ -4,16 +4,21 @@
 //! as words.md says, and is added to its row. All packets of one peer meet in one shard.
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use trapline_speech::End;
 use trapline_wire::icmp::request_of;
 use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
 use trapline_wire::{Time, protocol};
 
 use crate::address::Address;
 use crate::classify::{Direction, Event, Kind, Quoted};
+use crate::flows::Flows;
+use crate::fragments::{Fragments, Piece, WholeKey};
 use crate::limits::{FRAGMENT_NS, MAX_ASKED, MAX_FRAGMENTS, MAX_LIVE, REMEMBER_NS};
 use crate::rows::{
     Day, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, day_of,
 };
+use crate::said::{FlowKey, Request, Starter};
 use crate::udp_services;
 
 /// One peer and one port of one host, or one ICMP identifier.
@@ -25,15 +30,6 @@ pub(crate) struct Key {
     /// Rows of packets without ports are kept apart from conversations: an ICMP identifier is no port.
     pub portless: bool,
     pub port: u16,
-}
-
-/// Who sent a conversation's first opening packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Starter {
-    /// Nobody yet: packets without an opening one are in no conversation.
-    Nobody,
-    Peer,
-    Host,
 }
 
 /// What is remembered of a key.
@@ -95,8 +91,22 @@ pub struct ShardRows {
     pub replies: Vec<Reply>,
     /// Answers to probes of earlier days.
     pub late_answers: Vec<LateAnswer>,
-    /// Packets whose conversation or row found no room.
+    /// What was said.
+    pub requests: Vec<Request>,
+    /// Connections that an earlier run has told as open.
+    pub told_open: Vec<(FlowKey, Place)>,
+    /// Packets whose conversation or row found no room, and messages likewise.
     pub over_limit: u64,
+}
+
+/// What is kept of the header of a datagram that comes in pieces.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Head {
+    port: u16,
+    peer_port: u16,
+    seq: u32,
+    ack: u32,
+    flags: u8,
 }
 
 /// One shard.
@@ -104,6 +114,8 @@ pub struct Tracker {
     pub(crate) memory: HashMap<Key, Memory>,
     pub(crate) asked: HashMap<Key, Vec<(u8, u16)>>,
     pub(crate) fragments: HashMap<FragmentKey, Time>,
+    pub(crate) flows: Flows,
+    pub(crate) pieces: Fragments<Head>,
     rows: ShardRows,
     responses: HashMap<ResponseKey, Response>,
     replies: HashMap<ReplyKey, Reply>,
@@ -122,6 +134,8 @@ impl Tracker {
             memory: HashMap::new(),
             asked: HashMap::new(),
             fragments: HashMap::new(),
+            flows: Flows::new(shards),
+            pieces: Fragments::default(),
             rows: ShardRows::default(),
             responses: HashMap::new(),
             replies: HashMap::new(),
@@ -135,14 +149,63 @@ impl Tracker {
     pub fn add(&mut self, event: &Event, payload: &[u8], quoted: Option<&Quoted>) {
         match event.direction {
             Direction::In => self.inbound(event, payload, quoted),
-            Direction::Out => self.outbound(event),
+            Direction::Out => self.outbound(event, payload),
+        }
+        if event.piece.is_some() {
+            self.piece(event, payload);
+        }
+    }
+
+    /// A piece of a datagram: what it says is heard when it is whole.
+    #[cold]
+    fn piece(&mut self, event: &Event, payload: &[u8]) {
+        let Some(fragment) = event.piece else { return };
+        if !matches!(event.protocol, protocol::TCP | protocol::UDP) || payload.is_empty() {
+            return;
+        }
+        let from = match event.direction {
+            Direction::In => End::Peer,
+            Direction::Out => End::Host,
+        };
+        let key =
+            WholeKey { peer: event.peer, host: event.host, from, protocol: event.protocol, id: event.ip_id };
+        let head = match event.kind {
+            Kind::Tcp(Some(flags)) => Some(flags),
+            Kind::Udp => Some(0),
+            _ => None,
+        };
+        let Event { port, peer_port, seq, ack, .. } = *event;
+        let head = head.map(|flags| Head { port, peer_port, seq, ack, flags });
+        let piece = Piece {
+            offset: fragment.offset,
+            more: fragment.more,
+            bytes: payload,
+            header: u32::from(event.header),
+        };
+        let Some((head, whole)) = self.pieces.add(event.time, key, head, piece) else { return };
+        let Head { port, peer_port, seq, ack, flags } = head;
+        let kind = if event.protocol == protocol::TCP { Kind::Tcp(Some(flags)) } else { Kind::Udp };
+        let payload_len = whole.len() as u32;
+        let event = Event { port, peer_port, seq, ack, kind, payload_len, piece: None, ..*event };
+        let memory = self.memory.get(&conversation_key(&event));
+        let before = memory.map_or(Starter::Nobody, |m| m.alive(event.time));
+        self.said(&event, &whole, before);
+    }
+
+    /// What a packet says goes to its connection; `before`: who had started its conversation.
+    #[inline]
+    fn said(&mut self, event: &Event, payload: &[u8], before: Starter) {
+        match event.kind {
+            Kind::Tcp(Some(flags)) if event.piece.is_none() => self.flows.tcp(event, flags, payload, before),
+            Kind::Udp if event.piece.is_none() => self.flows.udp(event, payload, before),
+            _ => {}
         }
     }
 
     fn inbound(&mut self, event: &Event, payload: &[u8], quoted: Option<&Quoted>) {
         let verdict = match event.kind {
-            Kind::Tcp(flags) => self.tcp(event, flags),
-            Kind::Udp => self.udp(event),
+            Kind::Tcp(flags) => self.tcp(event, flags, payload),
+            Kind::Udp => self.udp(event, payload),
             Kind::IcmpRequest(_) => {
                 self.enter_icmp(event, Starter::Peer);
                 Verdict::Probe
@@ -163,9 +226,10 @@ impl Tracker {
     }
 
     #[inline]
-    fn tcp(&mut self, event: &Event, flags: Option<u8>) -> Verdict {
+    fn tcp(&mut self, event: &Event, flags: Option<u8>, payload: &[u8]) -> Verdict {
         let opens = flags.is_some_and(|f| f & (SYN | ACK) == SYN);
         let before = self.enter(event, opens, Starter::Peer);
+        self.said(event, payload, before);
         if before == Starter::Host && !opens {
             return Verdict::Reply;
         }
@@ -179,8 +243,10 @@ impl Tracker {
     }
 
     #[inline]
-    fn udp(&mut self, event: &Event) -> Verdict {
-        if self.enter(event, true, Starter::Peer) == Starter::Host {
+    fn udp(&mut self, event: &Event, payload: &[u8]) -> Verdict {
+        let before = self.enter(event, true, Starter::Peer);
+        self.said(event, payload, before);
+        if before == Starter::Host {
             return Verdict::Reply;
         }
         if udp_services::answers(event.peer_port, event.port) {
@@ -220,17 +286,19 @@ impl Tracker {
         first.is_some_and(|first| event.time.saturating_sub(*first) <= FRAGMENT_NS)
     }
 
-    fn outbound(&mut self, event: &Event) {
+    fn outbound(&mut self, event: &Event, payload: &[u8]) {
         match event.kind {
             Kind::Tcp(flags) => {
                 let opens = flags.is_some_and(|f| f & (SYN | ACK) == SYN);
-                self.enter(event, opens, Starter::Host);
+                let before = self.enter(event, opens, Starter::Host);
+                self.said(event, payload, before);
                 if flags.is_some_and(|f| f & (SYN | ACK | RST) == SYN | ACK) {
                     self.answered(event);
                 }
             }
             Kind::Udp => {
                 let before = self.enter(event, true, Starter::Host);
+                self.said(event, payload, before);
                 if before == Starter::Peer {
                     self.answered(event);
                 }
@@ -370,9 +438,12 @@ impl Tracker {
         }
     }
 
-    /// Hands over the rows gathered so far.
-    pub fn take_rows(&mut self) -> ShardRows {
+    /// Hands over the rows gathered so far, which are those of `day`.
+    pub fn take_rows(&mut self, day: Day) -> ShardRows {
         let mut rows = std::mem::take(&mut self.rows);
+        let said = self.flows.take_rows(day);
+        (rows.requests, rows.told_open) = (said.requests, said.told_open);
+        rows.over_limit += std::mem::take(&mut self.flows.over_limit);
         rows.responses = std::mem::take(&mut self.responses).into_values().collect();
         rows.replies = std::mem::take(&mut self.replies).into_values().collect();
         self.memory.values_mut().for_each(|m| m.row = NO_ROW);
@@ -381,6 +452,9 @@ impl Tracker {
 
     /// Forgets conversations that no packet at or after `now` can be in any more, once enough are live.
     pub fn sweep(&mut self, now: Time) {
+        if !self.pieces.is_empty() {
+            self.pieces.sweep(now);
+        }
         if self.memory.len() < self.sweep_at {
             return;
         }

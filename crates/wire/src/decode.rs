@@ -62,8 +62,8 @@ pub enum Transport<'a> {
     Udp(UdpView<'a>),
     /// ICMP or ICMPv6 with readable type and code.
     Icmp(IcmpView<'a>),
-    /// A later fragment: the middle of something, without ports.
-    LaterFragment,
+    /// A later fragment: the middle of something, without ports, as far as it was captured.
+    LaterFragment(&'a [u8]),
     /// TCP, UDP or ICMP too short to hold its ports or its type.
     Short,
     /// Another protocol.
@@ -107,6 +107,7 @@ impl<'a> Packet<'a> {
             Transport::Tcp(tcp) => (tcp.payload(), tcp.header_len()),
             Transport::Udp(udp) => (udp.payload(), 8),
             Transport::Icmp(icmp) => (icmp.body(), 8),
+            Transport::LaterFragment(bytes) => (bytes, 0),
             _ => (&[] as &'a [u8], 0),
         };
         let declared = self.ip_len.saturating_sub(u32::from(self.ip_header_len) + header as u32);
@@ -182,7 +183,7 @@ fn ipv6(bytes: &[u8], on_wire: u32) -> Option<Packet<'_>> {
 #[inline]
 fn transport(number: u8, bytes: &[u8], later_fragment: bool) -> Transport<'_> {
     if later_fragment {
-        return Transport::LaterFragment;
+        return Transport::LaterFragment(bytes);
     }
     let read = match number {
         protocol::TCP => TcpView::checked(bytes).map(Transport::Tcp),

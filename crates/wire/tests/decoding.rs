@@ -123,13 +123,13 @@ fn only_the_first_fragment_holds_ports() {
     later[7] = 3;
     let found = packet(LinkType::RAW, &later);
     assert_eq!(found.fragment.map(|f| f.offset), Some(24));
-    assert!(matches!(found.transport, Transport::LaterFragment));
+    assert!(matches!(found.transport, Transport::LaterFragment(_)));
     let mut later6 = syn(&ip(A6, B6));
     later6[6] = 44;
     later6.splice(40..40, [6, 0, 0, 0x18, 0, 0, 0, 9]);
     let found = packet(LinkType::RAW, &later6);
     assert_eq!(found.fragment.map(|f| (f.id, f.offset, f.more)), Some((9, 24, false)));
-    assert!(matches!(found.transport, Transport::LaterFragment));
+    assert!(matches!(found.transport, Transport::LaterFragment(_)));
 }
 
 #[test]

@@ -153,12 +153,22 @@ fn extended_port(argument: &str) -> Option<u16> {
 /// A data connection: its whole content is one body.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FtpData {
-    /// `RETR`, `STOR` …
-    pub verb: String,
-    /// The file.
-    pub object: String,
+    verb: String,
+    object: String,
     hash: [Hash; 2],
     torn: bool,
+}
+
+impl FtpData {
+    /// For what was asked for: verb and file; both empty where that is still to come.
+    pub fn new(verb: &str, object: &str) -> FtpData {
+        FtpData { verb: verb.into(), object: object.into(), ..FtpData::default() }
+    }
+
+    /// Says what it carries.
+    pub fn name(&mut self, verb: &str, object: &str) {
+        (self.verb, self.object) = (verb.into(), object.into());
+    }
 }
 
 impl Parser for FtpData {
