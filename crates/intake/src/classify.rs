@@ -6,9 +6,11 @@
 use hashbrown::HashMap;
 use trapline_wire::icmp::{IcmpRole, role};
 use trapline_wire::ipv6::Fragment;
+use trapline_wire::tcp::flags::{ACK, SYN};
 use trapline_wire::{Frame, Packet, Reading, Time, Transport, decode, decode::quote};
 
 use crate::address::Address;
+use crate::marks;
 use crate::platform::Platform;
 
 /// Which way a packet went.
@@ -97,6 +99,16 @@ pub struct Event {
     pub seq: u32,
     /// TCP acknowledgement number.
     pub ack: u32,
+    /// Header invariants of an inbound SYN: [`crate::marks::bits`].
+    pub marks: u8,
+    /// unicornscan's key of an inbound SYN.
+    pub unicorn: u32,
+}
+
+/// Whether these flags open a TCP conversation.
+#[inline]
+pub fn is_syn(flags: u8) -> bool {
+    flags & (SYN | ACK) == SYN
 }
 
 /// Packets of one capture by what they are. Inbound packets are split further in the tables.
@@ -217,10 +229,14 @@ impl Classifier {
         let ends = |src: u16, dst: u16| if direction == Direction::In { (dst, src) } else { (src, dst) };
         let mut quoted = None;
         let (mut header, mut seq, mut ack) = (0, 0, 0);
+        let (mut marked, mut unicorn) = (0, 0);
         let (kind, (port, peer_port)) = match packet.transport {
             Transport::Tcp(tcp) => {
                 header = tcp.header_len() as u8;
                 (seq, ack) = (tcp.seq().unwrap_or(0), tcp.ack().unwrap_or(0));
+                if direction == Direction::In && tcp.flags().is_some_and(is_syn) {
+                    (marked, unicorn) = marks::of(packet, &tcp);
+                }
                 (Kind::Tcp(tcp.flags()), ends(tcp.src_port(), tcp.dst_port()))
             }
             Transport::Udp(udp) => {
@@ -264,6 +280,8 @@ impl Classifier {
             header,
             seq,
             ack,
+            marks: marked,
+            unicorn,
         };
         Classified { event, payload, quoted }
     }

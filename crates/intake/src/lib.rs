@@ -11,11 +11,13 @@
 
 pub mod address;
 pub mod classify;
+pub mod community;
 pub mod derive;
 mod flows;
 mod fragments;
 pub mod infer;
 pub mod limits;
+pub mod marks;
 pub mod open;
 pub mod ordered;
 pub mod pass;

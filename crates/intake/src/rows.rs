@@ -8,6 +8,7 @@ use trapline_wire::{Time, protocol};
 
 use crate::address::Address;
 use crate::limits::FIRST_FLAGS;
+use crate::marks::Marks;
 
 /// A UTC day: days since 1970-01-01.
 pub type Day = i32;
@@ -78,6 +79,8 @@ pub struct Probe {
     pub flag_counts: [u32; 6],
     /// The flags of the first TCP packets, in order.
     pub first_flags: FirstFlags,
+    /// Header invariants of its SYN packets.
+    pub marks: Marks,
     /// Packets with payload.
     pub payload_packets: u64,
     /// Payload bytes, by the IP header.
@@ -155,6 +158,7 @@ impl Probe {
             backscatter: 0,
             flag_counts: [0; 6],
             first_flags: FirstFlags::default(),
+            marks: Marks::default(),
             payload_packets: 0,
             payload_bytes: 0,
             first_payload: None,
@@ -173,6 +177,7 @@ impl Probe {
             *mine = mine.saturating_add(theirs);
         }
         later.first_flags.as_slice().iter().for_each(|f| self.first_flags.push(*f));
+        self.marks.merge(&later.marks);
         self.payload_packets += later.payload_packets;
         self.payload_bytes += later.payload_bytes;
         self.first_payload = earliest(self.first_payload, later.first_payload);

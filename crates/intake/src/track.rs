@@ -11,7 +11,7 @@ use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
 use trapline_wire::{Time, protocol};
 
 use crate::address::Address;
-use crate::classify::{Direction, Event, Kind, Quoted};
+use crate::classify::{Direction, Event, Kind, Quoted, is_syn};
 use crate::flows::Flows;
 use crate::fragments::{Fragments, Piece, WholeKey};
 use crate::limits::{FRAGMENT_NS, MAX_ASKED, MAX_FRAGMENTS, MAX_LIVE, REMEMBER_NS};
@@ -227,7 +227,7 @@ impl Tracker {
 
     #[inline]
     fn tcp(&mut self, event: &Event, flags: Option<u8>, payload: &[u8]) -> Verdict {
-        let opens = flags.is_some_and(|f| f & (SYN | ACK) == SYN);
+        let opens = flags.is_some_and(is_syn);
         let before = self.enter(event, opens, Starter::Peer);
         self.said(event, payload, before);
         if before == Starter::Host && !opens {
@@ -289,7 +289,7 @@ impl Tracker {
     fn outbound(&mut self, event: &Event, payload: &[u8]) {
         match event.kind {
             Kind::Tcp(flags) => {
-                let opens = flags.is_some_and(|f| f & (SYN | ACK) == SYN);
+                let opens = flags.is_some_and(is_syn);
                 let before = self.enter(event, opens, Starter::Host);
                 self.said(event, payload, before);
                 if flags.is_some_and(|f| f & (SYN | ACK | RST) == SYN | ACK) {
@@ -399,6 +399,9 @@ impl Tracker {
         row.backscatter += u64::from(backscatter);
         if let Kind::Tcp(Some(flags)) = event.kind {
             row.first_flags.push(flags);
+            if is_syn(flags) {
+                row.marks.add(event.marks, event.unicorn);
+            }
             for (bit, count) in row.flag_counts.iter_mut().enumerate() {
                 *count = count.saturating_add(u32::from(flags >> bit & 1));
             }

@@ -1,5 +1,7 @@
 //! A message, and what every protocol's parser has in common.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{DETAILS, TEXT};
@@ -84,11 +86,19 @@ pub struct Message {
     /// What it carries beside its header.
     pub body: Option<Body>,
     /// Further facts, name and text, in the order in which they stand in the message.
-    pub details: Vec<(&'static str, String)>,
+    pub details: Vec<(Cow<'static, str>, String)>,
     /// Whether something of it was left out because of a limit.
     pub cut: bool,
     /// A connection of its own on which a transfer that belongs to this message will come.
     pub channel: Option<Channel>,
+}
+
+impl Kind {
+    /// The kind of that name; data where there is none.
+    pub fn named(name: &str) -> Kind {
+        let all = [Kind::Hello, Kind::Request, Kind::Reply, Kind::Transfer];
+        all.into_iter().find(|kind| kind.name() == name).unwrap_or(Kind::Data)
+    }
 }
 
 impl Message {
@@ -121,7 +131,7 @@ impl Message {
             return;
         }
         let value = self.keep(value);
-        self.details.push((name, value));
+        self.details.push((Cow::Borrowed(name), value));
     }
 }
 

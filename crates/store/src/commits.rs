@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{Int32Type, Int64Type};
+use datafusion::arrow::datatypes::{Field, Int32Type, Int64Type};
 use object_store::ObjectStoreExt;
 use object_store::path::Path as ObjectPath;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -111,7 +112,17 @@ pub async fn read_file(data: &Data, table: &'static Table, path: &str) -> Result
     let bytes = data.root.get(&place).await?.bytes().await?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
     let batches: Vec<RecordBatch> = reader.collect::<Result<_, _>>()?;
-    Ok(concat_batches(&table.file_schema(), &batches)?)
+    let schema = table.file_schema();
+    // A column that was declared after the file was written is null in it.
+    let whole = |rows: &RecordBatch| {
+        let column = |field: &Arc<Field>| {
+            let stored = rows.column_by_name(field.name()).cloned();
+            stored.unwrap_or_else(|| new_null_array(field.data_type(), rows.num_rows()))
+        };
+        RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().map(column).collect())
+    };
+    let batches: Vec<RecordBatch> = batches.iter().map(whole).collect::<Result<_, _>>()?;
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// Puts `commit` on top of `base`, the snapshot that it was made from.

@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMic
 use trapline_intake::address::Address;
 use trapline_intake::classify::Counts;
 use trapline_intake::derive::{Session, Source, Totals};
+use trapline_intake::marks::Marks;
 use trapline_intake::platform::{Opening, Platform};
 use trapline_intake::rows::{
     FirstFlags, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, port_text,
@@ -51,44 +52,44 @@ fn rest(ns: i64) -> i16 {
     ns.rem_euclid(1000) as i16
 }
 
-fn batch(table: &'static Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, StoreError> {
+pub(crate) fn batch(table: &'static Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, StoreError> {
     Ok(RecordBatch::try_new(table.file_schema(), columns)?)
 }
 
-fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
+pub(crate) fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-fn maybe_text<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
+pub(crate) fn maybe_text<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn shorts(values: impl Iterator<Item = i16>) -> ArrayRef {
+pub(crate) fn shorts(values: impl Iterator<Item = i16>) -> ArrayRef {
     Arc::new(Int16Array::from_iter_values(values))
 }
 
-fn ints(values: impl Iterator<Item = i32>) -> ArrayRef {
+pub(crate) fn ints(values: impl Iterator<Item = i32>) -> ArrayRef {
     Arc::new(Int32Array::from_iter_values(values))
 }
 
-fn longs(values: impl Iterator<Item = u64>) -> ArrayRef {
+pub(crate) fn longs(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(|v| v as i64)))
 }
 
-fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
+pub(crate) fn times(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(values.map(micros)).with_timezone("UTC"))
 }
 
-fn maybe_times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+pub(crate) fn maybe_times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.map(|v| v.map(micros)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
 
-fn bools(values: impl Iterator<Item = bool>) -> ArrayRef {
+pub(crate) fn bools(values: impl Iterator<Item = bool>) -> ArrayRef {
     Arc::new(values.map(Some).collect::<BooleanArray>())
 }
 
 /// The columns of a span: first and last, each with its nanoseconds.
-fn span(values: impl Iterator<Item = (i64, i64)> + Clone) -> [ArrayRef; 4] {
+pub(crate) fn span(values: impl Iterator<Item = (i64, i64)> + Clone) -> [ArrayRef; 4] {
     [
         times(values.clone().map(|v| v.0)),
         shorts(values.clone().map(|v| rest(v.0))),
@@ -141,10 +142,11 @@ pub fn probes(platform: &Platform, rows: &[Probe]) -> Result<RecordBatch, StoreE
     columns.push(maybe_text(rows.iter().map(|p| openness(platform, p))));
     columns.push(text(rows.iter().map(|p| CaptureId(p.first.capture).to_string())));
     columns.push(longs(rows.iter().map(|p| p.first.frame)));
+    columns.push(maybe_text(rows.iter().map(|p| p.marks.text())));
     batch(&PROBES, columns)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -153,27 +155,27 @@ fn unhex(text: &str) -> Option<[u8; 16]> {
 }
 
 /// Columns of a batch, taken by name.
-struct Columns<'a>(&'a RecordBatch);
+pub(crate) struct Columns<'a>(pub &'a RecordBatch);
 
 impl Columns<'_> {
-    fn get(&self, name: &str) -> &ArrayRef {
+    pub fn get(&self, name: &str) -> &ArrayRef {
         self.0.column_by_name(name).expect("the file was written by this declaration")
     }
 
-    fn text(&self, name: &str, row: usize) -> &str {
+    pub fn text(&self, name: &str, row: usize) -> &str {
         self.get(name).as_string::<i32>().value(row)
     }
 
-    fn maybe_text(&self, name: &str, row: usize) -> Option<&str> {
+    pub fn maybe_text(&self, name: &str, row: usize) -> Option<&str> {
         let column = self.get(name).as_string::<i32>();
         (!column.is_null(row)).then(|| column.value(row))
     }
 
-    fn long(&self, name: &str, row: usize) -> u64 {
+    pub fn long(&self, name: &str, row: usize) -> u64 {
         self.get(name).as_primitive::<Int64Type>().value(row) as u64
     }
 
-    fn time(&self, name: &str, row: usize) -> i64 {
+    pub fn time(&self, name: &str, row: usize) -> i64 {
         let rest = self.get(&format!("{name}_ns")).as_primitive::<Int16Type>().value(row);
         self.get(name).as_primitive::<TimestampMicrosecondType>().value(row) * 1000 + i64::from(rest)
     }
@@ -187,9 +189,13 @@ impl Columns<'_> {
     }
 
     /// The row's host; `None` where the platform has it no more.
-    fn host(&self, platform: &Platform, row: usize) -> Option<u16> {
+    pub fn host(&self, platform: &Platform, row: usize) -> Option<u16> {
         let name = self.text("host", row);
         platform.hosts.iter().position(|h| h.name == name).map(|i| i as u16)
+    }
+
+    pub fn protocol(&self, row: usize) -> u8 {
+        self.get("protocol").as_primitive::<Int16Type>().value(row) as u8
     }
 
     fn probe_key(&self, platform: &Platform, row: usize) -> Option<ProbeKey> {
@@ -197,7 +203,7 @@ impl Columns<'_> {
         Some(ProbeKey {
             peer: self.address("ip", row)?,
             host: self.host(platform, row)?,
-            protocol: self.get("protocol").as_primitive::<Int16Type>().value(row) as u8,
+            protocol: self.protocol(row),
             number: (!number.is_null(row)).then(|| number.value(row) as u16),
         })
     }
@@ -222,6 +228,7 @@ pub fn read_probes(platform: &Platform, rows: &RecordBatch) -> Vec<Probe> {
             backscatter: columns.long("backscatter", row),
             flag_counts: flags.map(|f| columns.long(f, row) as u32),
             first_flags: FirstFlags::parse(columns.text("first_flags", row)),
+            marks: columns.maybe_text("marks", row).map(Marks::parse).unwrap_or_default(),
             payload_packets: columns.long("payload_packets", row),
             payload_bytes: columns.long("payload_bytes", row),
             // The payload's own place is not kept; the row's is earlier than any that is still to come.
@@ -308,7 +315,7 @@ pub fn read_replies(platform: &Platform, rows: &RecordBatch) -> Vec<Reply> {
         let key = ReplyKey {
             peer: columns.address("ip", row)?,
             host: columns.host(platform, row)?,
-            protocol: columns.get("protocol").as_primitive::<Int16Type>().value(row) as u8,
+            protocol: columns.protocol(row),
         };
         let span = (columns.time("first_seen", row), columns.time("last_seen", row));
         Some(Reply { key, span, packets: columns.long("packets", row) })

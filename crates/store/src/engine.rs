@@ -11,7 +11,7 @@ use datafusion::prelude::DataFrame;
 
 use crate::packets::Findings;
 use crate::scan::{KEEP_BYTES, PinnedTable};
-use crate::schema::{CAPTURES, COMMITS, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES};
+use crate::schema::{PROBES, STATE, TABLES};
 use crate::{Snapshot, StoreError, functions, packets};
 
 /// What is asked about: UTC days, both inclusive, and one platform or all.
@@ -93,7 +93,7 @@ impl Engine {
         let pinned = |table, span: &Span| {
             Arc::new(PinnedTable::new(Arc::clone(&snapshot), table, span.clone(), keep_bytes))
         };
-        for table in [&RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &COMMITS] {
+        for table in TABLES.into_iter().filter(|t| ![PROBES.name, STATE.name].contains(&t.name)) {
             engine.context.register_table(format!("{prefix}{}", table.name), pinned(table, span))?;
         }
         let always = Span { from: None, to: None, platform: span.platform.clone() };

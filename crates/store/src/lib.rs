@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod migrate;
 pub mod packets;
 pub mod plan;
+pub mod said;
 pub mod scan;
 pub mod schema;
 mod surveying;

@@ -9,7 +9,7 @@ use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 
 use crate::commits::{self, Commit, Snapshot};
 use crate::delta;
-use crate::schema::Table;
+use crate::schema::{FINGERPRINTS, PLACES, PROBES, REQUESTS, Table};
 use crate::{Data, StoreError};
 
 /// One change of the declarations.
@@ -31,7 +31,15 @@ pub struct Step {
 }
 
 /// All steps, in order. Version 1 is where the tables began.
-pub const STEPS: &[Step] = &[];
+pub const STEPS: &[Step] = &[Step {
+    to: 2,
+    changes: &[
+        Change::AddColumns(&PROBES),
+        Change::AddTable(&REQUESTS),
+        Change::AddTable(&FINGERPRINTS),
+        Change::AddTable(&PLACES),
+    ],
+}];
 
 /// Takes the tables of `base` through the steps that they lack, as one commit; `None` where there is nothing to do.
 ///

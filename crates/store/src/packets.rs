@@ -17,6 +17,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use trapline_intake::Input;
+use trapline_intake::community::{community_id, icmp_ports};
 use trapline_intake::reader::CaptureReader;
 use trapline_intake::rows::FirstFlags;
 use trapline_wire::{Frame, Reading, Transport, decode};
@@ -53,11 +54,13 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         ("dst_port", DataType::Int32),
         ("tcp_flags", DataType::Utf8),
         ("tcp_seq", DataType::Int64),
+        ("tcp_ack", DataType::Int64),
         ("tcp_window", DataType::Int32),
         ("icmp_type", DataType::Int16),
         ("icmp_code", DataType::Int16),
         ("payload_len", DataType::Int32),
         ("payload", DataType::Binary),
+        ("community_id", DataType::Utf8),
     ];
     Arc::new(Schema::new(columns.map(|(name, kind)| Field::new(name, kind, true)).to_vec()))
 });
@@ -139,11 +142,13 @@ struct Rows {
     dst_port: Int32Builder,
     tcp_flags: StringBuilder,
     tcp_seq: Int64Builder,
+    tcp_ack: Int64Builder,
     tcp_window: Int32Builder,
     icmp_type: Int16Builder,
     icmp_code: Int16Builder,
     payload_len: Int32Builder,
     payload: BinaryBuilder,
+    community_id: StringBuilder,
 }
 
 impl Rows {
@@ -192,12 +197,19 @@ impl Rows {
             flags.text()
         }));
         self.tcp_seq.append_option(tcp.and_then(|t| t.seq()).map(i64::from));
+        self.tcp_ack.append_option(tcp.and_then(|t| t.ack()).map(i64::from));
         self.tcp_window.append_option(tcp.and_then(|t| t.window()).map(i32::from));
         self.icmp_type.append_option(icmp.map(|i| i16::from(i.kind())));
         self.icmp_code.append_option(icmp.map(|i| i16::from(i.code())));
         let payload = packet.map(|p| p.payload());
         self.payload_len.append_option(payload.map(|(_, len)| len as i32));
         self.payload.append_option(payload.map(|(bytes, _)| bytes));
+        let ends = icmp
+            .map(|i| icmp_ports(packet.map_or(0, |p| p.protocol), i.kind(), i.code()))
+            .or(ports)
+            .unwrap_or_default();
+        self.community_id
+            .append_option(packet.map(|p| community_id(p.protocol, (p.src, ends.0), (p.dst, ends.1))));
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {
@@ -221,11 +233,13 @@ impl Rows {
             Arc::new(self.dst_port.finish()),
             Arc::new(self.tcp_flags.finish()),
             Arc::new(self.tcp_seq.finish()),
+            Arc::new(self.tcp_ack.finish()),
             Arc::new(self.tcp_window.finish()),
             Arc::new(self.icmp_type.finish()),
             Arc::new(self.icmp_code.finish()),
             Arc::new(self.payload_len.finish()),
             Arc::new(self.payload.finish()),
+            Arc::new(self.community_id.finish()),
         ];
         Ok(RecordBatch::try_new(schema(), columns)?)
     }

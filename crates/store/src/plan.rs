@@ -16,11 +16,15 @@ use trapline_intake::{DAY_NS, Input, open, survey};
 
 use crate::commits::{Snapshot, read_file};
 use crate::delta::{DataFile, Files};
-use crate::schema::{CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, STATE, Table};
+use crate::schema::{
+    CAPTURES, FINGERPRINTS, HOSTS, OPENINGS, PLACES, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES,
+    STATE, Table,
+};
 use crate::{Data, StoreError};
 
 /// The tables that hold one file for each platform and day.
-pub const DAY_TABLES: [&Table; 5] = [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES];
+pub const DAY_TABLES: [&Table; 8] =
+    [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &REQUESTS, &FINGERPRINTS, &PLACES];
 
 /// A capture that was taken in before.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit}
 
 /// Version of these declarations. A change of any table raises it and adds a step to
 /// [`crate::migrate::STEPS`].
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Kind {
     Int,
     /// 64-bit integer.
     Long,
+    /// 64-bit floating point.
+    Real,
     /// Truth value.
     Bool,
     /// UTC day.
@@ -41,6 +43,7 @@ impl Kind {
             Kind::Short => DataType::Int16,
             Kind::Int => DataType::Int32,
             Kind::Long => DataType::Int64,
+            Kind::Real => DataType::Float64,
             Kind::Bool => DataType::Boolean,
             Kind::Day => DataType::Date32,
             Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -55,6 +58,7 @@ impl Kind {
             Kind::Short => "int16",
             Kind::Int => "int32",
             Kind::Long => "int64",
+            Kind::Real => "float64",
             Kind::Bool => "bool",
             Kind::Day => "date",
             Kind::Time => "timestamp[us, UTC]",
@@ -197,6 +201,136 @@ pub const PROBES: Table = Table {
             "capture that holds the first packet: first 16 digits of its hash",
         ),
         must("first_frame", Kind::Long, "", "place of the first packet in that capture, from 0"),
+        may(
+            "marks",
+            Kind::Text,
+            "",
+            "header invariants of its SYN packets, how many have each: syn=14,mirai=14,unicorn=first key:last key:equal pairs",
+        ),
+    ],
+};
+
+/// What was said.
+pub const REQUESTS: Table = Table {
+    name: "requests",
+    row: "one message of an application protocol; of a payload that stands alone (a datagram) one for each distinct one, speaker and port",
+    by_day: true,
+    columns: &[
+        PLATFORM,
+        DAY,
+        must("ip", Kind::Text, "", "address at the other end: the source, or whom the host spoke to"),
+        HOST,
+        PROTOCOL,
+        must("number", Kind::Int, "", "port of the host"),
+        PORT,
+        must("peer_port", Kind::Int, "", "port of the other end"),
+        must("at", Kind::Time, "", "packet that completed it"),
+        must("at_ns", Kind::Short, "ns", "rest of at below a microsecond"),
+        must("last_seen", Kind::Time, "", "when it was said last"),
+        must("last_seen_ns", Kind::Short, "ns", "rest of last_seen below a microsecond"),
+        must("times", Kind::Long, "", "how often it was said; 1 in connections"),
+        must("capture", Kind::Text, "", "capture that holds that packet: first 16 digits of its hash"),
+        must("frame", Kind::Long, "", "place of that packet in it, from 0"),
+        must("place", Kind::Int, "", "place among the messages that this packet completed"),
+        must("said_by", Kind::Text, "", "source or host"),
+        may(
+            "started_by",
+            Kind::Text,
+            "",
+            "who began the conversation: source, host; null where that was not seen",
+        ),
+        must("open", Kind::Bool, "", "told although its connection had not ended: the day, or the data, had"),
+        must("lone", Kind::Bool, "", "a payload that stands alone: a datagram, or what a SYN carried"),
+        may("service", Kind::Text, "", "protocol, told by its bytes; null where unknown"),
+        must("kind", Kind::Text, "", "hello, request, reply, transfer, data"),
+        may("verb", Kind::Text, "", "command, method, operation"),
+        may("object", Kind::Text, "", "what it is about: target, argument, name"),
+        may("user", Kind::Text, "", "user name"),
+        may("password", Kind::Text, "", "password; a row with one is a login"),
+        may("software", Kind::Text, "", "what the speaker says it is: banner, user agent, version"),
+        may("status", Kind::Int, "", "status of a reply"),
+        may("ja3", Kind::Text, "", "JA3 of a TLS client, JA3S of a server"),
+        may("ja4", Kind::Text, "", "JA4 of a TLS client"),
+        may("hassh", Kind::Text, "", "HASSH of an SSH client, HASSH server of a server"),
+        may("body_bytes", Kind::Long, "bytes", "length of its body, or of the payload"),
+        may("body_sha256", Kind::Text, "", "SHA-256 of it, hexadecimal"),
+        may(
+            "body_begin",
+            Kind::Text,
+            "",
+            "first 256 bytes of it: printable ASCII as it is, everything else as \\xNN",
+        ),
+        may("details", Kind::Text, "", "further facts, one line each: name: value"),
+        must("cut", Kind::Bool, "", "whether a limit left something out"),
+        must("community_id", Kind::Text, "", "Community ID of its flow"),
+    ],
+};
+
+/// What the packets of a source say of the system that sent them.
+pub const FINGERPRINTS: Table = Table {
+    name: "fingerprints",
+    row: "one observation of one source on one UTC day, and what one fingerprint database makes of it",
+    by_day: true,
+    columns: &[
+        PLATFORM,
+        DAY,
+        IP,
+        must(
+            "tool",
+            Kind::Text,
+            "",
+            "fingerprint database; `invariants` for tools told by header invariants",
+        ),
+        must("database", Kind::Text, "", "its file's name and the first 16 digits of its BLAKE3"),
+        must("packet", Kind::Text, "", "kind of packet: syn, syn/ack, rst"),
+        may(
+            "observation",
+            Kind::Text,
+            "",
+            "every header fact that any database looks at; null for invariants",
+        ),
+        must("raw", Kind::Text, "", "the observation in the tool's own form"),
+        may("label", Kind::Text, "", "what the tool calls it; null where nothing matches"),
+        must("quality", Kind::Text, "", "quality of the match: exact, generic, fuzzy, unknown"),
+        may("distance", Kind::Short, "hops", "distance by the initial TTL"),
+        may("false_label_odds", Kind::Real, "", "chance that a random sender is so labelled, for invariants"),
+        PACKETS,
+        FIRST_SEEN,
+        FIRST_SEEN_NS,
+        LAST_SEEN,
+        LAST_SEEN_NS,
+    ],
+};
+
+/// Where addresses are.
+pub const PLACES: Table = Table {
+    name: "places",
+    row: "one address that sent or was a victim on one UTC day, and where one place database has it",
+    by_day: true,
+    columns: &[
+        PLATFORM,
+        DAY,
+        must("ip", Kind::Text, "", "address"),
+        must(
+            "source",
+            Kind::Text,
+            "",
+            "place database; `best` for what the first databases that know say together",
+        ),
+        must("database", Kind::Text, "", "names and build dates of the databases"),
+        may("country", Kind::Text, "", "ISO 3166 code; null where unknown"),
+        may("region", Kind::Text, "", "ISO 3166-2 code of the region, without the country"),
+        may("latitude", Kind::Real, "degrees", "latitude, north positive"),
+        may("longitude", Kind::Real, "degrees", "longitude, east positive"),
+        may("time_zone", Kind::Text, "", "IANA name of the time zone"),
+        must(
+            "time_zone_from",
+            Kind::Text,
+            "",
+            "where it comes from: database, coordinates, country, unknown",
+        ),
+        may("asn", Kind::Long, "", "network number"),
+        may("as_name", Kind::Text, "", "network name"),
     ],
 };
 
@@ -404,8 +538,21 @@ pub const STATE: Table = Table {
 };
 
 /// All tables, in the order in which they are documented and committed; `commits` comes last.
-pub const TABLES: [&Table; 10] =
-    [&PROBES, &RESPONSES, &REPLIES, &SESSIONS, &SOURCES, &HOSTS, &OPENINGS, &CAPTURES, &STATE, &COMMITS];
+pub const TABLES: [&Table; 13] = [
+    &PROBES,
+    &RESPONSES,
+    &REPLIES,
+    &SESSIONS,
+    &SOURCES,
+    &REQUESTS,
+    &FINGERPRINTS,
+    &PLACES,
+    &HOSTS,
+    &OPENINGS,
+    &CAPTURES,
+    &STATE,
+    &COMMITS,
+];
 
 /// The table of that name.
 pub fn table(name: &str) -> Option<&'static Table> {

@@ -8,6 +8,7 @@ use trapline_intake::derive::derive;
 use trapline_intake::pass::Finished;
 use trapline_intake::platform::{Host, Platform};
 use trapline_intake::rows::{Day, Probe, ProbeKey, Row, day_of, fold};
+use trapline_intake::said::join_requests;
 use trapline_intake::{DAY_NS, DayTables};
 
 use crate::commits::{Snapshot, read_file};
@@ -17,9 +18,9 @@ use crate::delta::{self, DataFile, Files};
 use crate::ingest::Watch;
 use crate::plan::{DAY_TABLES, Plan, Stored};
 use crate::schema::{
-    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
+    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
 };
-use crate::{Data, StoreError};
+use crate::{Data, StoreError, said};
 
 /// Days that wait to be written; the pass waits when there are more.
 const WAITING_DAYS: usize = 1;
@@ -121,6 +122,8 @@ impl Writer<'_> {
         drop(sources);
         self.write_part(&RESPONSES, day.day, convert::responses(platform, &day.responses)?).await?;
         self.write_part(&REPLIES, day.day, convert::replies(platform, &day.replies)?).await?;
+        self.write_part(&REQUESTS, day.day, said::requests(platform, &day.requests)?).await?;
+        day.requests = Vec::new();
         let probes = convert::probes(platform, &day.probes)?;
         // Of a day's rows there is one copy in memory at a time, give or take what the next step makes of it.
         let number = day.day;
@@ -155,6 +158,10 @@ impl Writer<'_> {
         }
         if let Some(rows) = self.take_stored(&REPLIES, day.day).await? {
             day.replies = join(convert::read_replies(platform, &rows), std::mem::take(&mut day.replies));
+        }
+        if let Some(rows) = self.take_stored(&REQUESTS, day.day).await? {
+            let stored = said::read_requests(platform, &rows);
+            day.requests = join_requests(stored, std::mem::take(&mut day.requests), &day.told_open);
         }
         for table in [&SESSIONS, &SOURCES] {
             if let Some(file) = self.stored.day_file(table, &platform.name, day.day) {

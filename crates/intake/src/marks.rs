@@ -1,0 +1,200 @@
+//! Header invariants of SYN packets: what scanners that send faster than a kernel could put into fields that are free.
+//!
+//! | mark | invariant | chance in a random packet | source |
+//! |---|---|---|---|
+//! | `mirai` | sequence number = destination address | 2^-32 | Mirai's scanner.c |
+//! | `masscan` | IP id = destination address xor destination port xor sequence number (lowest 16 bits), MSS only | 2^-16 | masscan's templ-pkt.c |
+//! | `masscan_old` | the same without any option | 2^-16 | masscan before 2016 |
+//! | `zmap_old` | IP id = 54321 and window 65535 | 2^-32 | ZMap before 4.1, packet.c |
+//! | `zmap` | window 65535, TTL at most 64, options of Windows (MSS 1460, window scale, SACK), none of Windows' TTLs | see docs/method/tools.md | ZMap since 4.1, packet.c |
+//! | `nmap` | window 1024, 2048, 3072 or 4096, MSS 1460 and no other option, TTL at most 64 | 2^-14 | nmap's scan_engine_raw.cc |
+//! | `unicorn` | sequence number xor source address xor (source port, destination port) is the same in packet after packet | 2^-32 for each pair | unicornscan's connectionless probes |
+
+use std::net::IpAddr;
+
+use trapline_wire::Packet;
+use trapline_wire::tcp::TcpView;
+
+/// Which marks one packet has: bits.
+pub mod bits {
+    /// Mirai.
+    pub const MIRAI: u8 = 1;
+    /// masscan as it is.
+    pub const MASSCAN: u8 = 2;
+    /// masscan as it was.
+    pub const MASSCAN_OLD: u8 = 4;
+    /// ZMap before 4.1.
+    pub const ZMAP_OLD: u8 = 8;
+    /// ZMap since 4.1.
+    pub const ZMAP: u8 = 16;
+    /// nmap's SYN scan.
+    pub const NMAP: u8 = 32;
+}
+
+/// Names of the marks that are bits, in their order.
+pub const NAMES: [&str; 6] = ["mirai", "masscan", "masscan_old", "zmap_old", "zmap", "nmap"];
+
+/// What ZMap writes into every packet before version 4.1.
+const ZMAP_ID: u32 = 54_321;
+
+/// MSS 1460, no-op, window scale of any size, two no-ops, SACK permitted: what ZMap sends since 4.1, and Windows.
+const WINDOWS_LAYOUT: [Option<u8>; 12] = [
+    Some(2),
+    Some(4),
+    Some(5),
+    Some(0xb4),
+    Some(1),
+    Some(3),
+    Some(3),
+    None,
+    Some(1),
+    Some(1),
+    Some(4),
+    Some(2),
+];
+
+/// MSS 1460 and nothing else.
+const MSS_ONLY: [u8; 4] = [2, 4, 5, 0xb4];
+
+/// The marks of a SYN, and its unicornscan key.
+#[inline]
+pub fn of(packet: &Packet<'_>, tcp: &TcpView<'_>) -> (u8, u32) {
+    let seq = tcp.seq().unwrap_or(0);
+    let (src, dst) = match (packet.src, packet.dst) {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => (src.to_bits(), dst.to_bits()),
+        // None of these tools' invariants is defined for IPv6.
+        _ => return (0, 0),
+    };
+    let key = seq ^ src ^ (u32::from(tcp.src_port()) << 16).wrapping_add(u32::from(tcp.dst_port()));
+    let (window, options) = (tcp.window().unwrap_or(0), tcp.options());
+    let mut marks = 0;
+    if seq == dst {
+        marks |= bits::MIRAI;
+    }
+    if packet.ip_id == (dst ^ u32::from(tcp.dst_port()) ^ seq) & 0xffff {
+        marks |= match options.is_empty() {
+            true => bits::MASSCAN_OLD,
+            false if options.starts_with(&MSS_ONLY[..2]) && options.len() == 4 => bits::MASSCAN,
+            false => 0,
+        };
+    }
+    if window == 65_535 {
+        if packet.ip_id == ZMAP_ID {
+            marks |= bits::ZMAP_OLD;
+        }
+        let layout = options.len() == WINDOWS_LAYOUT.len()
+            && options.iter().zip(WINDOWS_LAYOUT).all(|(byte, wanted)| wanted.is_none_or(|w| w == *byte));
+        if packet.ttl <= 64 && layout {
+            marks |= bits::ZMAP;
+        }
+    }
+    if matches!(window, 1_024 | 2_048 | 3_072 | 4_096) && packet.ttl <= 64 && options == MSS_ONLY {
+        marks |= bits::NMAP;
+    }
+    (marks, key)
+}
+
+/// How many SYN packets of one source and port had which mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// SYN packets.
+    pub syns: u32,
+    /// Those with each mark, in the order of [`NAMES`].
+    pub counts: [u32; 6],
+    /// unicornscan's key of the first and of the last.
+    pub unicorn: (u32, u32),
+    /// Pairs of SYN packets one after the other that have the same key.
+    pub unicorn_pairs: u32,
+}
+
+impl Marks {
+    /// Counts one SYN.
+    #[inline]
+    pub fn add(&mut self, marks: u8, key: u32) {
+        if self.syns == 0 {
+            self.unicorn = (key, key);
+        } else {
+            self.unicorn_pairs = self.unicorn_pairs.saturating_add(u32::from(key == self.unicorn.1));
+            self.unicorn.1 = key;
+        }
+        self.syns = self.syns.saturating_add(1);
+        if marks != 0 {
+            for (bit, count) in self.counts.iter_mut().enumerate() {
+                *count = count.saturating_add(u32::from(marks >> bit & 1));
+            }
+        }
+    }
+
+    /// Adds the other half; where they lie apart in time, the later one must be `later`.
+    pub fn merge(&mut self, later: &Marks) {
+        if later.syns == 0 {
+            return;
+        }
+        if self.syns == 0 {
+            *self = *later;
+            return;
+        }
+        let joint = u32::from(self.unicorn.1 == later.unicorn.0);
+        self.unicorn_pairs = self.unicorn_pairs.saturating_add(later.unicorn_pairs).saturating_add(joint);
+        self.unicorn.1 = later.unicorn.1;
+        self.syns = self.syns.saturating_add(later.syns);
+        for (mine, theirs) in self.counts.iter_mut().zip(later.counts) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
+    /// As text: `syn=14,mirai=14,unicorn=0a0b0c0d:0a0b0c0d:3`; `None` where there was no SYN.
+    pub fn text(&self) -> Option<String> {
+        use std::fmt::Write;
+        if self.syns == 0 {
+            return None;
+        }
+        let mut text = format!("syn={}", self.syns);
+        for (name, count) in NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+            let _ = write!(text, ",{name}={count}");
+        }
+        let (first, last) = self.unicorn;
+        let _ = write!(text, ",unicorn={first:08x}:{last:08x}:{}", self.unicorn_pairs);
+        Some(text)
+    }
+
+    /// Reads [`Marks::text`] back; what cannot be read counts as nothing.
+    pub fn parse(text: &str) -> Marks {
+        let mut marks = Marks::default();
+        for (name, value) in text.split(',').filter_map(|part| part.split_once('=')) {
+            let number = value.parse().unwrap_or(0);
+            if name == "syn" {
+                marks.syns = number;
+            } else if let Some(bit) = NAMES.iter().position(|n| *n == name) {
+                marks.counts[bit] = number;
+            } else if name == "unicorn" {
+                let mut parts = value.split(':');
+                let mut key = || parts.next().and_then(|k| u32::from_str_radix(k, 16).ok()).unwrap_or(0);
+                marks.unicorn = (key(), key());
+                marks.unicorn_pairs = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            }
+        }
+        marks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_comes_back_and_halves_join() {
+        let packets = [(0, 7), (bits::MIRAI, 7), (bits::MIRAI | bits::NMAP, 9), (0, 9), (0, 9)];
+        let mut whole = Marks::default();
+        packets.iter().for_each(|(marks, key)| whole.add(*marks, *key));
+        assert_eq!(whole.text().as_deref(), Some("syn=5,mirai=2,nmap=1,unicorn=00000007:00000009:3"));
+        assert_eq!(Marks::parse(&whole.text().unwrap()), whole);
+        for cut in 0..=packets.len() {
+            let (mut early, mut late) = (Marks::default(), Marks::default());
+            packets[..cut].iter().for_each(|(marks, key)| early.add(*marks, *key));
+            packets[cut..].iter().for_each(|(marks, key)| late.add(*marks, *key));
+            early.merge(&late);
+            assert_eq!(early, whole, "cut at {cut}");
+        }
+    }
+}
