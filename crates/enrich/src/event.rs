@@ -141,7 +141,8 @@ impl Events {
             match self.events.binary_search_by_key(&key(&event), key) {
                 Ok(at) => {
                     let first = &self.events[at];
-                    let what = format!("event {:?} stands in {}:{} already", first.name, first.file, first.line);
+                    let what =
+                        format!("event {:?} stands in {}:{} already", first.name, first.file, first.line);
                     return Err(text.broken(line, what));
                 }
                 Err(at) => self.events.insert(at, event),
@@ -177,7 +178,8 @@ fn event(entry: Entry, file: &str, line: usize) -> Result<Event, String> {
 mod tests {
     use super::*;
 
-    const ONE: &str = "[[event]]\nday = 2003-07-16\nname = \"MS03-026\"\nports = [\"135\"]\nsource = [\"MS03-026\"]\n";
+    const ONE: &str =
+        "[[event]]\nday = 2003-07-16\nname = \"MS03-026\"\nports = [\"135\"]\nsource = [\"MS03-026\"]\n";
 
     fn check_wrong(text: &str, expected: &str) {
         assert_eq!(Events::parse("x.toml", text).unwrap_err().to_string(), expected);
@@ -206,10 +208,22 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        check_wrong(&ONE.replace("[\"135\"]", "[]"), "x.toml:3: ports is empty: an event without ports can be set beside no sequence");
-        check_wrong(&ONE.replace("135", "135/tcp"), "x.toml:3: \"135/tcp\" is no port; TCP is written \"445\", UDP \"1434/udp\"");
-        check_wrong(&ONE.replace("16\n", "16T00:00:00Z\n"), "x.toml:3: day is a date without time: 2003-07-16");
-        check_wrong(&ONE.replace("[\"MS03-026\"]", "[]"), "x.toml:3: source is empty: say where the day comes from");
+        check_wrong(
+            &ONE.replace("[\"135\"]", "[]"),
+            "x.toml:3: ports is empty: an event without ports can be set beside no sequence",
+        );
+        check_wrong(
+            &ONE.replace("135", "135/tcp"),
+            "x.toml:3: \"135/tcp\" is no port; TCP is written \"445\", UDP \"1434/udp\"",
+        );
+        check_wrong(
+            &ONE.replace("16\n", "16T00:00:00Z\n"),
+            "x.toml:3: day is a date without time: 2003-07-16",
+        );
+        check_wrong(
+            &ONE.replace("[\"MS03-026\"]", "[]"),
+            "x.toml:3: source is empty: say where the day comes from",
+        );
         check_wrong(&format!("{ONE}{ONE}"), "x.toml:8: event \"MS03-026\" stands in x.toml:3 already");
         let unknown = Events::parse("x.toml", &format!("{ONE}colour = \"red\"\n")).unwrap_err().to_string();
         assert!(unknown.starts_with("x.toml:6: unknown field `colour`"), "{unknown}");
@@ -220,12 +234,20 @@ mod tests {
         let events: Vec<Event> = Events::built_in().unwrap().iter().cloned().collect();
         assert!(events.len() > 40, "{}", events.len());
         assert!(events.is_sorted_by_key(|e| e.day));
-        let years = |file: &str| events.iter().filter(|e| e.file.ends_with(file)).map(|e| e.day.year).collect::<Vec<_>>();
+        let years = |file: &str| {
+            events.iter().filter(|e| e.file.ends_with(file)).map(|e| e.day.year).collect::<Vec<_>>()
+        };
         assert!(years("2000-2009.toml").iter().all(|y| (2000..2010).contains(y)));
         assert!(years("2010-today.toml").iter().all(|y| *y >= 2010));
         let cve = regex::Regex::new(r"^CVE-\d{4}-\d{4,}$").unwrap();
         for event in &events {
-            assert!(event.cve.iter().all(|c| cve.is_match(c)), "{}:{}: {:?}", event.file, event.line, event.cve);
+            assert!(
+                event.cve.iter().all(|c| cve.is_match(c)),
+                "{}:{}: {:?}",
+                event.file,
+                event.line,
+                event.cve
+            );
         }
     }
 

@@ -73,9 +73,8 @@ impl Process {
             let regex = Regex::new(&pattern.regex).map_err(|e| format!("{:?}: {e}", pattern.regex))?;
             if pattern.negated { avoids.push(regex) } else { finds.push(regex) }
         }
-        let matched = |text: &str| {
-            finds.iter().any(|r| r.is_match(text)) && !avoids.iter().any(|r| r.is_match(text))
-        };
+        let matched =
+            |text: &str| finds.iter().any(|r| r.is_match(text)) && !avoids.iter().any(|r| r.is_match(text));
         if let Some(text) = self.example.iter().find(|text| !matched(text)) {
             return Err(format!("no pattern matches the example {text:?}"));
         }
@@ -197,7 +196,8 @@ impl Processes {
             let line = text.line(entry.name.span().start);
             let process = process(entry, file, line).map_err(|what| text.broken(line, what))?;
             if let Some(first) = self.get(&process.name) {
-                let what = format!("process {:?} stands in {}:{} already", first.name, first.file, first.line);
+                let what =
+                    format!("process {:?} stands in {}:{} already", first.name, first.file, first.line);
                 return Err(text.broken(line, what));
             }
             self.by_name.insert(process.name.clone(), self.processes.len());
@@ -260,7 +260,11 @@ fn known(call: &Call) -> Result<(), String> {
         "tool" => !TOOLS.contains(&call.argument.as_str()),
         _ => false,
     };
-    if wrong { Err(format!("{}({:?}): no such {}", call.function, call.argument, call.function)) } else { Ok(()) }
+    if wrong {
+        Err(format!("{}({:?}): no such {}", call.function, call.argument, call.function))
+    } else {
+        Ok(())
+    }
 }
 
 /// The functions of a predicate that are given one text. Only as much of SQL is read as that needs: names, strings with
@@ -344,12 +348,27 @@ about = "A worm."
 
     #[test]
     fn what_is_wrong_is_named_with_its_line() {
-        check_wrong(&ONE.replace("\"blaster\"", "\"Blaster\""), "x.toml:2: \"Blaster\" is no name: lower-case letters, digits and hyphens");
-        check_wrong(&ONE.replace("[\"CERT CA-2003-20\"]", "[]"), "x.toml:2: blaster: source is empty: say where the rule comes from");
-        check_wrong(&ONE.replace("2003-08-11", "\"August\""), "x.toml:2: blaster: since is a year or a date: 2003, 2003-08-11");
+        check_wrong(
+            &ONE.replace("\"blaster\"", "\"Blaster\""),
+            "x.toml:2: \"Blaster\" is no name: lower-case letters, digits and hyphens",
+        );
+        check_wrong(
+            &ONE.replace("[\"CERT CA-2003-20\"]", "[]"),
+            "x.toml:2: blaster: source is empty: say where the rule comes from",
+        );
+        check_wrong(
+            &ONE.replace("2003-08-11", "\"August\""),
+            "x.toml:2: blaster: since is a year or a date: 2003, 2003-08-11",
+        );
         check_wrong(&format!("{ONE}{ONE}"), "x.toml:9: process \"blaster\" stands in x.toml:2 already");
-        check_wrong(&format!("{ONE}variant_of = \"melissa\"\n"), "x.toml:2: variant_of = \"melissa\" names no other process");
-        check_wrong(&format!("{ONE}variant_of = \"blaster\"\n"), "x.toml:2: variant_of = \"blaster\" names no other process");
+        check_wrong(
+            &format!("{ONE}variant_of = \"melissa\"\n"),
+            "x.toml:2: variant_of = \"melissa\" names no other process",
+        );
+        check_wrong(
+            &format!("{ONE}variant_of = \"blaster\"\n"),
+            "x.toml:2: variant_of = \"blaster\" names no other process",
+        );
         check_wrong(&with("port('135/tcp')"), "x.toml:2: blaster: where: port(\"135/tcp\"): no such port");
         check_wrong(&with("tool('hydra')"), "x.toml:2: blaster: where: tool(\"hydra\"): no such tool");
         check_wrong(&with("said('x"), "x.toml:2: blaster: where: a string does not end");
@@ -361,7 +380,8 @@ about = "A worm."
 
     #[test]
     fn patterns_are_found_in_a_predicate() {
-        let text = with("hosts > 1 and (said('it''s (.*)') or NOT Sent ( '^x' )) and country in ('FR', 'DE')");
+        let text =
+            with("hosts > 1 and (said('it''s (.*)') or NOT Sent ( '^x' )) and country in ('FR', 'DE')");
         let processes = Processes::parse("x.toml", &text).unwrap();
         let pattern = |function: &str, negated, regex: &str| Pattern {
             function: function.into(),
@@ -380,12 +400,19 @@ about = "A worm."
     #[test]
     fn examples_are_tried() {
         let two = "said('^http GET /a') and not said('secret')";
-        assert_eq!(checked(two, "example = ['http GET /ab']\nnot = ['http GET /b', 'http GET /a/secret']"), Ok(()));
+        assert_eq!(
+            checked(two, "example = ['http GET /ab']\nnot = ['http GET /b', 'http GET /a/secret']"),
+            Ok(())
+        );
         assert_eq!(checked(two, ""), Ok(()));
         assert!(checked(two, "example = ['http GET /b']").unwrap_err().starts_with("no pattern matches"));
-        assert!(checked(two, "example = ['http GET /asecret']").unwrap_err().starts_with("no pattern matches"));
+        assert!(
+            checked(two, "example = ['http GET /asecret']").unwrap_err().starts_with("no pattern matches")
+        );
         assert!(checked(two, "not = ['http GET /ac']").unwrap_err().starts_with("a pattern matches"));
-        assert!(checked("said('a') or sent('b')", "example = ['a']").unwrap_err().starts_with("no example shows"));
+        assert!(
+            checked("said('a') or sent('b')", "example = ['a']").unwrap_err().starts_with("no example shows")
+        );
         assert!(checked("said('(')", "").unwrap_err().contains("unclosed group"));
     }
 
@@ -424,11 +451,23 @@ about = "A worm."
     }
 
     #[test]
+    fn the_example_of_the_page_is_a_rule() {
+        let page = include_str!("../../../docs/your-own-process.md");
+        let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let processes = Processes::parse("your-own-process.md", text).unwrap();
+        assert_eq!(processes.get("zollard").unwrap().check(), Ok(()));
+    }
+
+    #[test]
     fn a_folder_may_have_variants_of_ours_and_is_tried() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mine.toml");
         let mine = with("said('mine[.]exe')").replace("\"blaster\"", "\"mine\"");
-        std::fs::write(&file, format!("{mine}variant_of = \"blaster\"\nexample = [\"shell start mine.exe\"]\n")).unwrap();
+        std::fs::write(
+            &file,
+            format!("{mine}variant_of = \"blaster\"\nexample = [\"shell start mine.exe\"]\n"),
+        )
+        .unwrap();
         let mut processes = Processes::built_in().unwrap();
         let before = processes.iter().count();
         processes.add_folder(folder.path()).unwrap();
@@ -437,7 +476,10 @@ about = "A worm."
         std::fs::write(&file, format!("{mine}example = [\"shell start other.exe\"]\n")).unwrap();
         let mut processes = Processes::built_in().unwrap();
         let error = processes.add_folder(folder.path()).unwrap_err().to_string();
-        assert!(error.ends_with("mine.toml:2: no pattern matches the example \"shell start other.exe\""), "{error}");
+        assert!(
+            error.ends_with("mine.toml:2: no pattern matches the example \"shell start other.exe\""),
+            "{error}"
+        );
         assert_eq!(processes.iter().count(), before);
     }
 }
