@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{JoinType, ParamValues, ScalarValue};
@@ -16,6 +16,8 @@ use trapline_store::engine::keep_days_together;
 use trapline_store::scan::in_memory;
 use trapline_store::{Engine, Snapshot, Span, StoreError};
 
+use crate::knowledge::Knowledge;
+use crate::processes::{self, Predicates};
 use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
 use crate::question::{ParameterType, Question};
 use crate::value;
@@ -51,6 +53,8 @@ pub struct Ask {
     pub filter: Option<String>,
     /// Threads.
     pub threads: usize,
+    /// Processes and events; those of the build where `None`.
+    pub knowledge: Option<Arc<Knowledge>>,
 }
 
 /// Why a question cannot be answered.
@@ -104,7 +108,10 @@ macro_rules! view {
 }
 
 /// Tables whose columns a user's question may use as stored.
-const AS_STORED: [&str; 4] = ["hosts", "openings", "captures", "all_probes"];
+const AS_STORED: [&str; 5] = ["hosts", "openings", "captures", "places", "all_probes"];
+
+/// Tables of rows of sources: `probes` holds those of `probe_rows` that belong to the chosen sources.
+const OF_SOURCES: [&str; 5] = ["session", "probe", "response", "request", "fingerprint"];
 
 /// Questions over one snapshot, one rule, one filter.
 pub struct Session {
@@ -119,6 +126,7 @@ impl Session {
     /// When the tables cannot be read or the filter is no predicate.
     pub async fn open(snapshot: &Snapshot, ask: Ask) -> Result<Session, AskError> {
         let engine = Engine::open(snapshot, &ask.span, "stored_", ask.threads)?;
+        processes::register(engine.context());
         let session = Session { engine, ask };
         session.check_platform().await?;
         session.register_views().await?;
@@ -143,6 +151,9 @@ impl Session {
         self.register("source_days", view!(rule, "source_days")).await?;
         self.register("probe_rows", view!(rule, "probe_rows")).await?;
         self.register("response_rows", view!(rule, "response_rows")).await?;
+        self.register("request_rows", view!(rule, "request_rows")).await?;
+        self.register("fingerprint_rows", view!(rule, "fingerprint_rows")).await?;
+        self.register("source_systems", include_str!("../views/source_systems.sql")).await?;
         self.register("session_rows", view!(rule, "session_rows")).await?;
         self.register("source_rows", view!(rule, "source_rows")).await?;
         self.register("inbound_days", include_str!("../views/inbound_days.sql")).await?;
@@ -159,17 +170,17 @@ impl Session {
         let sources = self.context().table("all_sources").await?;
         let Some(filter) = &self.ask.filter else {
             self.context().register_table("sources", sources.into_view())?;
-            for name in ["session", "probe", "response"] {
+            for name in OF_SOURCES {
                 let rows = self.context().table(format!("{name}_rows")).await?;
                 self.context().register_table(format!("{name}s"), rows.into_view())?;
             }
             let replies = self.context().table("stored_replies").await?;
             self.context().register_table("replies", replies.into_view())?;
-            return Ok(());
+            return self.register("messages", include_str!("../views/messages.sql")).await;
         };
         let sources = self.filtered(sources, filter).await?;
         self.context().register_table("sources", sources.into_view())?;
-        for name in ["session", "probe", "response"] {
+        for name in OF_SOURCES {
             let rows = self.context().table(format!("{name}_rows")).await?;
             let kept = self.of_sources(rows, &["platform", "ip", "src"]).await?;
             self.context().register_table(format!("{name}s"), kept.into_view())?;
@@ -177,6 +188,19 @@ impl Session {
         let replies = self.context().table("stored_replies").await?;
         let kept = self.of_sources(replies, &["platform", "ip"]).await?;
         self.context().register_table("replies", kept.into_view())?;
+        self.register("messages", include_str!("../views/messages.sql")).await
+    }
+
+    fn knowledge(&self) -> Arc<Knowledge> {
+        self.ask.knowledge.clone().unwrap_or_else(Knowledge::built_in)
+    }
+
+    /// Prepares what only some questions look at.
+    async fn prepare(&self, question: &Question) -> Result<(), AskError> {
+        const PROCESSES: &str = "source_processes";
+        if question.sql.contains(PROCESSES) && !self.context().table_exist(PROCESSES)? {
+            processes::source_processes(self.context(), &self.knowledge().processes).await?;
+        }
         Ok(())
     }
 
@@ -186,7 +210,7 @@ impl Session {
         Ok(())
     }
 
-    /// Events are given with the fingerprints of a later release; until then the table is there and empty.
+    /// One row for each event and port.
     fn register_events(&self) -> Result<(), AskError> {
         let text = |name: &str| Field::new(name, DataType::Utf8, false);
         let schema = Arc::new(Schema::new(vec![
@@ -194,7 +218,15 @@ impl Session {
             text("event"),
             text("port"),
         ]));
-        self.context().register_table("events", in_memory(schema, Vec::new())?)?;
+        let knowledge = self.knowledge();
+        let rows: Vec<_> = knowledge.events.iter().flat_map(|e| e.ports.iter().map(move |p| (e, p))).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(rows.iter().map(|(e, _)| Some(e.day.number())).collect::<Date32Array>()),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|(e, _)| &e.name))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, port)| port))),
+        ];
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(StoreError::from)?;
+        self.context().register_table("events", in_memory(schema, vec![rows])?)?;
         Ok(())
     }
 
@@ -205,9 +237,13 @@ impl Session {
             let cause = cause.lines().next().unwrap_or_default().replace("all_sources.", "");
             AskError::Filter { filter: filter.into(), cause }
         };
-        let predicate = self.context().parse_sql_expr(filter, sources.schema()).map_err(fail)?;
+        let knowledge = self.knowledge();
+        let mut predicates = Predicates::new(&knowledge.processes);
+        let predicate = predicates.read(self.context(), &sources, filter).map_err(fail)?;
+        let columns: Vec<_> = sources.schema().columns().into_iter().map(|c| col(c.name())).collect();
+        let marked = predicates.marked(self.context(), sources).await.map_err(fail)?;
         // The whole view is computed once and kept: questions look at it several times.
-        let chosen = sources.filter(predicate).map_err(fail)?;
+        let chosen = marked.filter(predicate).and_then(|rows| rows.select(columns)).map_err(fail)?;
         chosen.cache().await.map_err(fail)
     }
 
@@ -240,6 +276,7 @@ impl Session {
     ) -> Result<RecordBatch, AskError> {
         let broken = |cause: String| AskError::Broken { name: question.name.clone(), cause };
         let failed = |e: datafusion::error::DataFusionError| broken(e.strip_backtrace());
+        self.prepare(question).await?;
         let answer = self.engine.sql(&question.sql).await.map_err(|e| broken(e.to_string()))?;
         let answer = answer.with_param_values(parameters(question, given)?).map_err(failed)?;
         let names: Vec<&str> = answer.schema().fields().iter().map(|f| f.name().as_str()).collect();

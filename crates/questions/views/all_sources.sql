@@ -45,7 +45,7 @@ focused as (
   select platform, ip, src, bool_and(known) as known from opened
   group by platform, ip, src having bool_and(is_open))
 select s.platform, s.day, s.ip,
-       cast(null as varchar) as country, cast(null as varchar) as region, cast(null as bigint) as asn,
+       w.country, w.region, w.asn,
        s.hosts, s.sequence, s.host_order,
        case when n.size = 1 and s.packets = s.backscatter then 'backscatter'
             when n.size = 1 then 'single-host'
@@ -54,11 +54,13 @@ select s.platform, s.day, s.ip,
             when s.packets = s.backscatter then 'backscatter'
             when f.ip is not null then 'focused'
             else 'other' end as kind,
-       cast(null as varchar) as os_p0f, cast(null as varchar) as os_disco,
+       y.os_p0f, y.os_disco,
        s.packets, s.first_seen,
-       s.src, s.first_seen_ns, s.last_seen, s.bytes, s.backscatter, s.ports, n.size as platform_hosts,
+       s.src, s.first_seen_ns, s.last_seen, s.bytes, s.backscatter, s.ports, n.size as platform_hosts, w.time_zone,
        case when f.known then 'known' when not f.known then 'observed' end as openness
 from source_rows s
 join platform_size n on n.platform = s.platform
 left join a on a.platform = s.platform and a.sequence = s.sequence
 left join focused f on f.platform = s.platform and f.ip = s.ip and f.src = s.src
+left join stored_places w on w.platform = s.platform and w.ip = s.ip and w.day = s.day and w.source = 'best'
+left join source_systems y on y.platform = s.platform and y.ip = s.ip and y.src = s.src

@@ -1,0 +1,2 @@
+-- Every message with the source that it belongs to.
+select *, cast(day as int) as src from stored_requests
