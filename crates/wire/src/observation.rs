@@ -66,8 +66,6 @@ impl Marks {
     pub const OPTION_SIZE: Marks = Marks(1 << 11);
     /// The options cannot be read to their end: the last kind that is listed is the one that failed.
     pub const BROKEN: Marks = Marks(1 << 12);
-    /// The segment carries data.
-    pub const PAYLOAD: Marks = Marks(1 << 13);
 
     /// Whether all of `marks` are there.
     #[inline]
@@ -100,6 +98,8 @@ pub struct Observation {
     pub ip_options_len: u16,
     /// Length of the packet by its IP header, in bytes.
     pub len: u32,
+    /// What of that is the segment's payload, in bytes.
+    pub payload: u32,
     /// Window as sent.
     pub window: u16,
     /// Value of the (last) maximum segment size option, in bytes.
@@ -148,8 +148,7 @@ impl Observation {
             .with(Marks::SEQ_ZERO, seq == 0)
             .with(Marks::ACK_ZERO, ack == 0)
             .with(Marks::SEQ_IS_ACK, seq == ack)
-            .with(Marks::URGENT, be16(header, 18)? != 0)
-            .with(Marks::PAYLOAD, packet.ip_len > headers);
+            .with(Marks::URGENT, be16(header, 18)? != 0);
         let mut seen = Observation {
             ip_version: 4,
             ttl: packet.ttl,
@@ -158,6 +157,7 @@ impl Observation {
             reserved: header[12] & 0x0f,
             ip_options_len: 0,
             len: packet.ip_len,
+            payload: packet.ip_len.saturating_sub(headers),
             window: be16(header, 14)?,
             mss: None,
             scale: None,
@@ -175,6 +175,12 @@ impl Observation {
     #[inline]
     pub fn kinds(&self) -> &[u8] {
         &self.kinds[..usize::from(self.count)]
+    }
+
+    /// Length of the IP and the TCP header with their options, in bytes.
+    #[inline]
+    pub fn headers_len(&self) -> u32 {
+        self.len.saturating_sub(self.payload)
     }
 
     /// Whether there is an option of this kind.

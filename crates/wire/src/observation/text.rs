@@ -33,7 +33,7 @@ const FLAGS: [(u8, &str); 8] = [
 ];
 
 /// `ACK_ZERO` is not here: it is the ordinary case without the ACK flag, and odd with it.
-const MARKS: [(Marks, &str); 13] = [
+const MARKS: [(Marks, &str); 12] = [
     (Marks::DF, "df"),
     (Marks::RESERVED_BIT, "reserved bit"),
     (Marks::ID_ZERO, "id zero"),
@@ -46,7 +46,6 @@ const MARKS: [(Marks, &str); 13] = [
     (Marks::PADDING_NOT_ZERO, "pad not zero"),
     (Marks::OPTION_SIZE, "option size"),
     (Marks::BROKEN, "options broken"),
-    (Marks::PAYLOAD, "payload"),
 ];
 
 const KINDS: [(u8, &str); 7] = [
@@ -96,6 +95,9 @@ impl Observation {
         if self.padding > 0 {
             write!(out, " | pad {}", self.padding)?;
         }
+        if self.payload > 0 {
+            write!(out, " | payload {}", self.payload)?;
+        }
         match (self.flags & flags::ACK != 0, self.has(Marks::ACK_ZERO)) {
             (true, true) => write!(out, " | {ACK_ZERO}")?,
             (false, false) => write!(out, " | {ACK_NOT_ZERO}")?,
@@ -144,6 +146,7 @@ impl Observation {
             reserved: 0,
             ip_options_len: 0,
             len: 0,
+            payload: 0,
             window: 0,
             mss: None,
             scale: None,
@@ -194,6 +197,7 @@ impl Observation {
             "win" => self.window = number(value)?,
             "mss" => self.mss = Some(number(value)?),
             "scale" => self.scale = Some(number(value)?),
+            "payload" => self.payload = number(value)?,
             "pad" => self.padding = number(value)?,
             _ => return None,
         }
