@@ -6,3 +6,4 @@
 pub mod event;
 pub mod knowledge;
 pub mod process;
+pub mod os;

@@ -49,6 +49,8 @@ pub struct Packet<'a> {
     pub fragment: Option<Fragment>,
     /// Whether the link layer sent the frame to everybody or to a group.
     pub to_group: bool,
+    /// The IP header as it came, at least 20 (IPv4, with its options) or 40 bytes (IPv6, without extension headers).
+    pub header: &'a [u8],
     /// The layer above IP.
     pub transport: Transport<'a>,
 }
@@ -158,6 +160,7 @@ fn ipv4(bytes: &[u8], on_wire: u32) -> Option<Packet<'_>> {
         ip_id: u32::from(view.id()),
         fragment,
         to_group: false,
+        header: &bytes[..view.header_len()],
         transport: transport(view.protocol(), view.payload(), offset > 0),
     })
 }
@@ -176,6 +179,7 @@ fn ipv6(bytes: &[u8], on_wire: u32) -> Option<Packet<'_>> {
         ip_id: upper.fragment.map_or(0, |f| f.id),
         fragment: upper.fragment,
         to_group: false,
+        header: &bytes[..40],
         transport: transport(upper.protocol, upper.payload, upper.fragment.is_some_and(|f| f.offset > 0)),
     })
 }

@@ -3,7 +3,8 @@
 //! Two layers. *Framing* ([`pcap`], [`pcapng`]) cuts a capture into [`Frame`]s; *decoding*
 //! ([`decode`]) turns a frame into a [`Packet`]. A view ([`ipv4::Ipv4View`] and its like) gives safe
 //! access to whatever arrived and judges nothing; a value ([`Packet`]) holds only what makes sense.
-//! [`build`] goes the other way and writes packets, for decoys, simulators and tests.
+//! [`observation`] keeps what one TCP header tells about the system that sent it. [`build`] goes the
+//! other way and writes packets, for decoys, simulators and tests.
 //!
 //! Invariant: nothing here opens a file or a socket, or reads a clock. Strange input is data, never
 //! an error: a packet that cannot be read is a [`Reading`] of its own, which callers count.
@@ -15,6 +16,7 @@ pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;
 pub mod link;
+pub mod observation;
 pub mod pcap;
 pub mod pcapng;
 pub mod tcp;
@@ -23,6 +25,7 @@ pub mod udp;
 pub use capture::{Damage, Frame, Framing, Step, Time};
 pub use decode::{Packet, Quote, Reading, Transport, decode};
 pub use link::LinkType;
+pub use observation::Observation;
 
 /// IP protocol numbers (IANA) that the decoder tells apart.
 pub mod protocol {

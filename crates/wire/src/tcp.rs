@@ -69,6 +69,13 @@ impl<'a> TcpView<'a> {
         be16(self.0, 14)
     }
 
+    /// The header with its options, where its length makes sense and all of it was captured.
+    #[inline]
+    pub fn header(&self) -> Option<&'a [u8]> {
+        let length = usize::from(self.0.get(12)? >> 4) * 4;
+        if length < 20 { None } else { self.0.get(..length) }
+    }
+
     /// Header length as sent, at least the 20 bytes that every header has.
     #[inline]
     pub fn header_len(&self) -> usize {
