@@ -287,5 +287,5 @@ fn check(source: Source, files: &[PathBuf]) -> Result<Database, UpdateError> {
     Ok(database)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
