@@ -4,6 +4,7 @@
 //! <https://maxmind.github.io/MaxMind-DB/> and <https://dev.maxmind.com/geoip/docs/databases/city-and-country>.
 //! ip-location-db's is flat (`country_code`, `timezone`). A field of another type than it should be counts as absent.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,6 +22,9 @@ const MAX_FILE: u64 = 2 << 30;
 
 /// Names of regions and networks are cut to so many bytes; the longest real ones have under 100.
 pub const MAX_TEXT: usize = 128;
+
+/// A text beside a database is a few sentences.
+const MAX_ATTRIBUTION: u64 = 4096;
 
 /// Lists made of the registries' own, which file the blocks for documentation under whoever asked for them
 /// (203.0.113.0/24 under AU). Nobody is there.
@@ -152,9 +156,8 @@ impl Database {
             return Err(DatabaseError::Damaged { path: path.to_owned(), why });
         }
         let mut database = Database::from_bytes(path, bytes)?;
-        if let Ok(text) = std::fs::read_to_string(attribution_path(&path.with_file_name(&database.name))) {
-            database.attribution = Some(clipped(text.trim(), 4096));
-        }
+        database.attribution =
+            attribution_beside(&path.with_file_name(&database.name)).or(database.attribution.take());
         Ok(database)
     }
 
@@ -272,15 +275,7 @@ impl Database {
     pub fn verify(&self) -> Result<(), DatabaseError> {
         for part in &self.parts {
             let Part::MaxMind(reader) = part else { continue };
-            match reader.verify() {
-                // ip-location-db leaves its description empty, against the letter of the specification.
-                Err(MaxMindDbError::InvalidDatabase { message, .. })
-                    if message.starts_with("description -") =>
-                {
-                    walk(reader).map_err(|why| self.damaged(&why))?;
-                }
-                outcome => outcome.map_err(|why| self.damaged(&why))?,
-            }
+            walk(reader).map_err(|why| self.damaged(&why))?;
         }
         Ok(())
     }
@@ -310,6 +305,13 @@ impl Database {
     }
 }
 
+/// The text beside a database, if there is one.
+fn attribution_beside(path: &Path) -> Option<String> {
+    let mut text = Vec::new();
+    File::open(attribution_path(path)).ok()?.take(MAX_ATTRIBUTION).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
 /// MaxMind's licence wants this sentence (<https://dev.maxmind.com/geoip/geolite2-free-geolocation-data>).
 const MAXMIND: &str =
     "This product includes GeoLite Data created by MaxMind, available from https://www.maxmind.com.";
@@ -318,15 +320,18 @@ fn is_maxmind(name: &str) -> bool {
     name.starts_with("GeoLite2")
 }
 
-/// Reads every record once.
+/// Reads every record once. Not the crate's own check, which refuses ip-location-db for its empty description.
 fn walk(reader: &Reader<Vec<u8>>) -> Result<(), MaxMindDbError> {
-    // A tree has one more leaf than nodes; more than twice as many means that it runs in circles.
-    let most = 3 * reader.metadata().node_count as usize;
-    let mut read = std::collections::HashSet::new();
-    for (count, found) in reader.networks(maxminddb::WithinOptions::default())?.enumerate() {
+    // A tree has one more leaf than nodes, and up to four paths to IPv4's. More means that it is no tree. Empty
+    // leaves are asked for too, because 128 nodes that are no tree can have 2^128 of them.
+    let most = 8 * reader.metadata().node_count as usize;
+    let every =
+        maxminddb::WithinOptions::default().include_aliased_networks().include_networks_without_data();
+    let mut read = HashSet::new();
+    for (count, found) in reader.networks(every)?.enumerate() {
         let found = found?;
         if count > most {
-            return Err(MaxMindDbError::invalid_database("its tree runs in circles"));
+            return Err(MaxMindDbError::invalid_database("its search tree is no tree"));
         }
         if found.offset().is_some_and(|offset| read.insert(offset)) {
             record(&Fields(&found))?;
@@ -561,6 +566,13 @@ mod tests {
         }
         // Otherwise the damage did not get where it is meant to.
         assert!(opened > 5_000 && failed > 500, "{opened} opened, {failed} failed");
+    }
+
+    /// Both sides of each node lead to the next one: 2^128 paths in 128 nodes.
+    #[test]
+    fn a_tree_that_is_none_is_refused_at_once() {
+        let error = Writer::ladder("GeoLite2-City").database("a.mmdb").verify().unwrap_err().to_string();
+        assert!(error.contains("its search tree is no tree"), "{error}");
     }
 
     #[test]

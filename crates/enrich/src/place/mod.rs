@@ -179,7 +179,7 @@ impl Databases {
         Databases::default()
     }
 
-    /// Opens files and puts the embedded database behind them. What cannot be opened comes back beside it, for the
+    /// Opens files and puts the embedded database behind them, unless its newer copy is among them. What cannot be opened comes back beside it, for the
     /// caller to tell; the rest works.
     ///
     /// Files are asked in the order given. Two files of one database (`NAME-ipv4.mmdb`, `NAME-ipv6.mmdb`) become one.
@@ -196,7 +196,10 @@ impl Databases {
         }
         let mut databases = Databases::new();
         opened.into_iter().for_each(|database| databases.add(Arc::new(database)));
-        databases.add(embedded());
+        // A newer copy of it makes it needless.
+        if !databases.iter().any(|(name, _)| name == embedded().name()) {
+            databases.add(embedded());
+        }
         (databases, errors)
     }
 

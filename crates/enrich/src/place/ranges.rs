@@ -22,9 +22,12 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 
+use liblzma::read::XzDecoder;
+use liblzma::stream::Stream;
+
 const MAGIC: &[u8] = b"trapline ranges 1\n";
 
-/// Unpacked bytes; the largest list that is made today, the one of networks, has 7 MB.
+/// Unpacked bytes, and memory to unpack them with; the largest list that is made today, the one of networks, has 7 MB.
 const MAX_UNPACKED: u64 = 128 << 20;
 
 /// Changes in one family; the largest list today has half a million. A full table of routes has a million.
@@ -88,7 +91,8 @@ impl Ranges {
     pub fn unpack(bytes: &[u8]) -> io::Result<Ranges> {
         let packed = bytes.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin like one"))?;
         let mut plain = Vec::new();
-        let mut limited = liblzma::read::XzDecoder::new(packed).take(MAX_UNPACKED);
+        let xz = Stream::new_stream_decoder(MAX_UNPACKED, 0)?;
+        let mut limited = XzDecoder::new_stream(packed, xz).take(MAX_UNPACKED);
         limited.read_to_end(&mut plain)?;
         let mut plain = plain.as_slice();
         let ranges = Ranges {
@@ -414,7 +418,7 @@ mod tests {
             builder.add(ip("2001:660::"), ip("2001:661::"), "DE");
             let packed = builder.pack("country", 7, "by nobody").unwrap();
             let mut plain = Vec::new();
-            liblzma::read::XzDecoder::new(&packed[MAGIC.len()..]).read_to_end(&mut plain).unwrap();
+            XzDecoder::new(&packed[MAGIC.len()..]).read_to_end(&mut plain).unwrap();
             let at = at % plain.len();
             plain[at] = byte;
             plain.truncate(plain.len() - cut % plain.len());

@@ -107,6 +107,12 @@ impl Writer {
         Writer { called, built_s: 1_046_476_800, nodes: vec![[Child::Nothing; 2]], data: Vec::new() }
     }
 
+    /// One whose nodes lead to the next one on both sides.
+    pub(super) fn ladder(called: &'static str) -> Writer {
+        let nodes = (1..128).map(|next| [Child::Node(next); 2]);
+        Writer { nodes: nodes.chain([[Child::Nothing; 2]]).collect(), ..Writer::new(called) }
+    }
+
     pub(super) fn built(mut self, built_s: u64) -> Writer {
         self.built_s = built_s;
         self

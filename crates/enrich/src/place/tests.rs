@@ -139,6 +139,22 @@ fn files_are_found_cities_first_and_families_together() {
 }
 
 #[test]
+fn a_newer_copy_of_the_embedded_database_stands_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("geo-whois-asn-country.mmdb");
+    let copy = Writer::new("country ipvAll")
+        .with("130.89.0.0/16", under("country_code", text("BE")))
+        .with("203.0.113.0/24", under("country_code", text("AU")));
+    std::fs::write(&path, copy.bytes()).unwrap();
+    let (all, errors) = Databases::open(&[path]);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(all.iter().count(), 1);
+    assert_eq!(all.lookup(ip("130.89.1.1")).label(), "BE");
+    // For documentation; the registries file it under who asked for it.
+    assert_eq!(all.lookup(ip("203.0.113.1")).label(), "??");
+}
+
+#[test]
 fn the_cache_stays_small() {
     let all = databases(vec![]);
     for n in 0..CACHED as u32 + 10 {

