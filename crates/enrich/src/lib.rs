@@ -5,5 +5,6 @@
 
 pub mod event;
 pub mod knowledge;
-pub mod process;
 pub mod os;
+pub mod place;
+pub mod process;
