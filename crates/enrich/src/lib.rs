@@ -8,3 +8,4 @@ pub mod knowledge;
 pub mod os;
 pub mod place;
 pub mod process;
+pub mod tool;

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use trapline_wire::icmp::{IcmpRole, role};
 use trapline_wire::ipv6::Fragment;
 use trapline_wire::tcp::flags::{ACK, SYN};
-use trapline_wire::{Frame, Packet, Reading, Time, Transport, decode, decode::quote};
+use trapline_wire::{Frame, Observation, Packet, Reading, Time, Transport, decode, decode::quote};
 
 use crate::address::Address;
 use crate::marks;
@@ -103,6 +103,8 @@ pub struct Event {
     pub marks: u8,
     /// unicornscan's key of an inbound SYN.
     pub unicorn: u32,
+    /// Place of its observation in the batch's list plus one; 0 where there is none.
+    pub observation: u32,
 }
 
 /// Whether these flags open a TCP conversation.
@@ -173,6 +175,8 @@ pub struct Classified<'a> {
     pub payload: &'a [u8],
     /// Quoted packet of an ICMP error.
     pub quoted: Option<Quoted>,
+    /// What the header of an inbound TCP packet that begins or refuses says of its sender.
+    pub observation: Option<Observation>,
 }
 
 impl Classifier {
@@ -282,8 +286,10 @@ impl Classifier {
             ack,
             marks: marked,
             unicorn,
+            observation: 0,
         };
-        Classified { event, payload, quoted }
+        let observation = if direction == Direction::In { Observation::of(packet) } else { None };
+        Classified { event, payload, quoted, observation }
     }
 
     fn quoted(&self, number: u8, body: &[u8], host: u16) -> Option<Quoted> {

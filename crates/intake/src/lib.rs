@@ -25,6 +25,7 @@ pub mod platform;
 pub mod reader;
 pub mod rows;
 pub mod said;
+pub mod sightings;
 pub mod state;
 pub mod survey;
 pub mod track;

@@ -76,3 +76,6 @@ pub const FRAGMENTED_BYTES: usize = 4 * 1024 * 1024;
 
 /// Pieces of one datagram come within so long (RFC 1122, 3.3.2: 60 to 120 s), in nanoseconds.
 pub const FRAGMENTED_NS: i64 = 60 * 1_000_000_000;
+
+/// Distinct header observations of one source and day; a tool that draws its headers at random has more, and says so with these.
+pub const SIGHTINGS: usize = 64;

@@ -94,6 +94,11 @@ pub fn of(packet: &Packet<'_>, tcp: &TcpView<'_>) -> (u8, u32) {
     (marks, key)
 }
 
+/// 1 where two packets share a key that neither has by being the other sent again.
+fn pair(one: (u32, u32), next: (u32, u32)) -> u32 {
+    u32::from(one.0 == next.0 && one.1 != next.1)
+}
+
 /// How many SYN packets of one source and port had which mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -101,22 +106,25 @@ pub struct Marks {
     pub syns: u32,
     /// Those with each mark, in the order of [`NAMES`].
     pub counts: [u32; 6],
-    /// unicornscan's key of the first and of the last.
-    pub unicorn: (u32, u32),
-    /// Pairs of SYN packets one after the other that have the same key.
+    /// unicornscan's key and the sequence number of the first SYN.
+    pub first: (u32, u32),
+    /// Of the last.
+    pub last: (u32, u32),
+    /// Pairs of SYN packets one after the other with the same key and different sequence numbers: a SYN that is sent once more
+    /// proves nothing.
     pub unicorn_pairs: u32,
 }
 
 impl Marks {
     /// Counts one SYN.
     #[inline]
-    pub fn add(&mut self, marks: u8, key: u32) {
+    pub fn add(&mut self, marks: u8, key: u32, seq: u32) {
         if self.syns == 0 {
-            self.unicorn = (key, key);
+            self.first = (key, seq);
         } else {
-            self.unicorn_pairs = self.unicorn_pairs.saturating_add(u32::from(key == self.unicorn.1));
-            self.unicorn.1 = key;
+            self.unicorn_pairs = self.unicorn_pairs.saturating_add(pair(self.last, (key, seq)));
         }
+        self.last = (key, seq);
         self.syns = self.syns.saturating_add(1);
         if marks != 0 {
             for (bit, count) in self.counts.iter_mut().enumerate() {
@@ -134,16 +142,16 @@ impl Marks {
             *self = *later;
             return;
         }
-        let joint = u32::from(self.unicorn.1 == later.unicorn.0);
+        let joint = pair(self.last, later.first);
         self.unicorn_pairs = self.unicorn_pairs.saturating_add(later.unicorn_pairs).saturating_add(joint);
-        self.unicorn.1 = later.unicorn.1;
+        self.last = later.last;
         self.syns = self.syns.saturating_add(later.syns);
         for (mine, theirs) in self.counts.iter_mut().zip(later.counts) {
             *mine = mine.saturating_add(theirs);
         }
     }
 
-    /// As text: `syn=14,mirai=14,unicorn=0a0b0c0d:0a0b0c0d:3`; `None` where there was no SYN.
+    /// As text: `syn=14,mirai=14,unicorn=KEY:SEQ:KEY:SEQ:3`; `None` where there was no SYN.
     pub fn text(&self) -> Option<String> {
         use std::fmt::Write;
         if self.syns == 0 {
@@ -153,8 +161,9 @@ impl Marks {
         for (name, count) in NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
             let _ = write!(text, ",{name}={count}");
         }
-        let (first, last) = self.unicorn;
-        let _ = write!(text, ",unicorn={first:08x}:{last:08x}:{}", self.unicorn_pairs);
+        let ((key, seq), (last_key, last_seq)) = (self.first, self.last);
+        let _ =
+            write!(text, ",unicorn={key:08x}:{seq:08x}:{last_key:08x}:{last_seq:08x}:{}", self.unicorn_pairs);
         Some(text)
     }
 
@@ -170,7 +179,7 @@ impl Marks {
             } else if name == "unicorn" {
                 let mut parts = value.split(':');
                 let mut key = || parts.next().and_then(|k| u32::from_str_radix(k, 16).ok()).unwrap_or(0);
-                marks.unicorn = (key(), key());
+                (marks.first, marks.last) = ((key(), key()), (key(), key()));
                 marks.unicorn_pairs = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             }
         }
@@ -184,15 +193,18 @@ mod tests {
 
     #[test]
     fn text_comes_back_and_halves_join() {
-        let packets = [(0, 7), (bits::MIRAI, 7), (bits::MIRAI | bits::NMAP, 9), (0, 9), (0, 9)];
+        // The last one is the one before sent once more.
+        let packets =
+            [(0, 7, 1), (bits::MIRAI, 7, 2), (bits::MIRAI | bits::NMAP, 9, 3), (0, 9, 4), (0, 9, 4)];
         let mut whole = Marks::default();
-        packets.iter().for_each(|(marks, key)| whole.add(*marks, *key));
-        assert_eq!(whole.text().as_deref(), Some("syn=5,mirai=2,nmap=1,unicorn=00000007:00000009:3"));
+        packets.iter().for_each(|(marks, key, seq)| whole.add(*marks, *key, *seq));
+        let text = "syn=5,mirai=2,nmap=1,unicorn=00000007:00000001:00000009:00000004:2";
+        assert_eq!(whole.text().as_deref(), Some(text));
         assert_eq!(Marks::parse(&whole.text().unwrap()), whole);
         for cut in 0..=packets.len() {
             let (mut early, mut late) = (Marks::default(), Marks::default());
-            packets[..cut].iter().for_each(|(marks, key)| early.add(*marks, *key));
-            packets[cut..].iter().for_each(|(marks, key)| late.add(*marks, *key));
+            packets[..cut].iter().for_each(|(marks, key, seq)| early.add(*marks, *key, *seq));
+            packets[cut..].iter().for_each(|(marks, key, seq)| late.add(*marks, *key, *seq));
             early.merge(&late);
             assert_eq!(early, whole, "cut at {cut}");
         }

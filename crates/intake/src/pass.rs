@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use hashbrown::HashMap;
-use trapline_wire::{Frame, Time};
+use trapline_wire::{Frame, Observation, Time};
 
 use crate::DAY_NS;
 use crate::address::Address;
@@ -20,6 +20,7 @@ use crate::limits::MAX_FRAGMENTS;
 use crate::platform::Platform;
 use crate::rows::{Day, Place, Probe, Reply, Response, day_of, fold};
 use crate::said::{FlowKey, Request, fold_requests};
+use crate::sightings::{Sighting, fold_sightings};
 use crate::state::State;
 use crate::survey::CaptureId;
 use crate::track::{LateAnswer, ShardRows, Tracker};
@@ -51,6 +52,8 @@ pub struct DayTables {
     pub replies: Vec<Reply>,
     /// Answers to probes of this day that an earlier run has counted.
     pub late_answers: Vec<LateAnswer>,
+    /// What the headers of sources looked like.
+    pub sightings: Vec<Sighting>,
     /// What was said.
     pub requests: Vec<Request>,
     /// Connections that an earlier run has told as open, and with which packet: it is told anew here.
@@ -158,7 +161,7 @@ impl Pass {
 
     #[inline]
     fn deal(&mut self, classified: Classified<'_>, id: CaptureId, index: u64) {
-        let Classified { mut event, payload, quoted } = classified;
+        let Classified { mut event, payload, quoted, observation } = classified;
         (event.capture, event.frame) = (id.0, index);
         let shard = if self.batches.len() == 1 { 0 } else { self.route(&event, quoted.as_ref()) };
         let batch = &mut self.batches[shard];
@@ -170,6 +173,10 @@ impl Pass {
         if let Some(quoted) = quoted {
             batch.quotes.push(quoted);
             event.quoted = batch.quotes.len() as u32;
+        }
+        if let Some(observation) = observation {
+            batch.observations.push(observation);
+            event.observation = batch.observations.len() as u32;
         }
         batch.events.push(event);
         if batch.events.len() == BATCH {
@@ -231,6 +238,7 @@ impl Pass {
             gather(&mut rows.responses, part.responses);
             gather(&mut rows.replies, part.replies);
             rows.late_answers.extend(part.late_answers);
+            gather(&mut rows.sightings, part.sightings);
             rows.requests.extend(part.requests);
             rows.told_open.extend(part.told_open);
             self.over_limit += part.over_limit;
@@ -243,6 +251,7 @@ impl Pass {
             responses: fold(rows.responses),
             replies: fold(rows.replies),
             late_answers: of_day,
+            sightings: fold_sightings(rows.sightings),
             requests: fold_requests(rows.requests),
             told_open: rows.told_open,
         };
@@ -302,6 +311,7 @@ struct Batch {
     events: Vec<Event>,
     bytes: Vec<u8>,
     quotes: Vec<Quoted>,
+    observations: Vec<Observation>,
 }
 
 impl Batch {
@@ -309,13 +319,15 @@ impl Batch {
         self.events.clear();
         self.bytes.clear();
         self.quotes.clear();
+        self.observations.clear();
     }
 
     fn run(&self, tracker: &mut Tracker) {
         for event in &self.events {
             let payload = &self.bytes[event.payload.0 as usize..event.payload.1 as usize];
             let quoted = (event.quoted as usize).checked_sub(1).map(|i| &self.quotes[i]);
-            tracker.add(event, payload, quoted);
+            let observation = (event.observation as usize).checked_sub(1).map(|i| &self.observations[i]);
+            tracker.add(event, payload, quoted, observation);
         }
         if let Some(last) = self.events.last() {
             tracker.sweep(last.time);

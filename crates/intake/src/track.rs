@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trapline_speech::End;
 use trapline_wire::icmp::request_of;
 use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
-use trapline_wire::{Time, protocol};
+use trapline_wire::{Observation, Time, protocol};
 
 use crate::address::Address;
 use crate::classify::{Direction, Event, Kind, Quoted, is_syn};
@@ -19,6 +19,7 @@ use crate::rows::{
     Day, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, day_of,
 };
 use crate::said::{FlowKey, Request, Starter};
+use crate::sightings::{self, Sighting, Sightings};
 use crate::udp_services;
 
 /// One peer and one port of one host, or one ICMP identifier.
@@ -91,6 +92,8 @@ pub struct ShardRows {
     pub replies: Vec<Reply>,
     /// Answers to probes of earlier days.
     pub late_answers: Vec<LateAnswer>,
+    /// What the headers of sources looked like, unsorted.
+    pub sightings: Vec<Sighting>,
     /// What was said.
     pub requests: Vec<Request>,
     /// Connections that an earlier run has told as open.
@@ -116,6 +119,9 @@ pub struct Tracker {
     pub(crate) fragments: HashMap<FragmentKey, Time>,
     pub(crate) flows: Flows,
     pub(crate) pieces: Fragments<Head>,
+    sightings: Sightings,
+    /// For each probe, where its last observation was counted.
+    last_seen: Vec<u32>,
     rows: ShardRows,
     responses: HashMap<ResponseKey, Response>,
     replies: HashMap<ReplyKey, Reply>,
@@ -136,6 +142,8 @@ impl Tracker {
             fragments: HashMap::new(),
             flows: Flows::new(shards),
             pieces: Fragments::default(),
+            sightings: Sightings::default(),
+            last_seen: Vec::new(),
             rows: ShardRows::default(),
             responses: HashMap::new(),
             replies: HashMap::new(),
@@ -146,9 +154,15 @@ impl Tracker {
 
     /// Adds one packet.
     #[inline]
-    pub fn add(&mut self, event: &Event, payload: &[u8], quoted: Option<&Quoted>) {
+    pub fn add(
+        &mut self,
+        event: &Event,
+        payload: &[u8],
+        quoted: Option<&Quoted>,
+        seen: Option<&Observation>,
+    ) {
         match event.direction {
-            Direction::In => self.inbound(event, payload, quoted),
+            Direction::In => self.inbound(event, payload, quoted, seen),
             Direction::Out => self.outbound(event, payload),
         }
         if event.piece.is_some() {
@@ -202,7 +216,13 @@ impl Tracker {
         }
     }
 
-    fn inbound(&mut self, event: &Event, payload: &[u8], quoted: Option<&Quoted>) {
+    fn inbound(
+        &mut self,
+        event: &Event,
+        payload: &[u8],
+        quoted: Option<&Quoted>,
+        seen: Option<&Observation>,
+    ) {
         let verdict = match event.kind {
             Kind::Tcp(flags) => self.tcp(event, flags, payload),
             Kind::Udp => self.udp(event, payload),
@@ -217,9 +237,10 @@ impl Tracker {
         };
         match verdict {
             Verdict::Reply => self.add_reply(event),
-            Verdict::Probe => self.add_probe(event, payload, false),
+            Verdict::Probe => self.add_probe(event, payload, false, seen),
             Verdict::Response { kind, solicited, victim } => {
-                self.add_probe(event, payload, !solicited);
+                // A RST that ends a connection says nothing that its SYN has not said.
+                self.add_probe(event, payload, !solicited, seen.filter(|_| !solicited));
                 self.add_response(event, kind, solicited, victim);
             }
         }
@@ -377,7 +398,7 @@ impl Tracker {
     }
 
     #[inline]
-    fn add_probe(&mut self, event: &Event, payload: &[u8], backscatter: bool) {
+    fn add_probe(&mut self, event: &Event, payload: &[u8], backscatter: bool, seen: Option<&Observation>) {
         let key = row_key(event);
         let Some(memory) = recall(&mut self.memory, key, self.max_live) else {
             self.rows.over_limit += 1;
@@ -391,6 +412,10 @@ impl Tracker {
                 memory.row_day = today;
             }
             self.rows.probes.push(Probe::empty(probe_key(event), place));
+            self.last_seen.push(sightings::NONE);
+        }
+        if let Some(seen) = seen {
+            self.sightings.add(&mut self.last_seen[memory.row as usize], event.peer, seen, place);
         }
         let row = &mut self.rows.probes[memory.row as usize];
         row.last = event.time;
@@ -400,7 +425,7 @@ impl Tracker {
         if let Kind::Tcp(Some(flags)) = event.kind {
             row.first_flags.push(flags);
             if is_syn(flags) {
-                row.marks.add(event.marks, event.unicorn);
+                row.marks.add(event.marks, event.unicorn, event.seq);
             }
             for (bit, count) in row.flag_counts.iter_mut().enumerate() {
                 *count = count.saturating_add(u32::from(flags >> bit & 1));
@@ -446,6 +471,8 @@ impl Tracker {
         let mut rows = std::mem::take(&mut self.rows);
         let said = self.flows.take_rows(day);
         (rows.requests, rows.told_open) = (said.requests, said.told_open);
+        rows.sightings = self.sightings.take();
+        self.last_seen.clear();
         rows.over_limit += std::mem::take(&mut self.flows.over_limit);
         rows.responses = std::mem::take(&mut self.responses).into_values().collect();
         rows.replies = std::mem::take(&mut self.replies).into_values().collect();

@@ -7,6 +7,7 @@ use trapline_intake::ordered::Ordered;
 use trapline_intake::pass::Output;
 use trapline_intake::rows::{Probe, Reply, Response, fold};
 use trapline_intake::said::join_requests;
+use trapline_intake::sightings::fold_sightings;
 use trapline_intake::state::State;
 use trapline_intake::survey::{Survey, survey};
 use trapline_intake::track::LateAnswer;
@@ -80,6 +81,9 @@ fn outcome(files: &[Packets], threads: usize) -> Outcome {
 fn without_places(days: Vec<DayTables>) -> Vec<String> {
     let nowhere = |mut day: DayTables| {
         day.told_open.clear();
+        for sighting in &mut day.sightings {
+            (sighting.first.capture, sighting.first.frame) = (0, 0);
+        }
         for request in &mut day.requests {
             (request.key.at.capture, request.key.at.frame) = (0, 0);
         }
@@ -186,6 +190,8 @@ fn joined(first: Vec<DayTables>, second: Vec<DayTables>) -> Vec<DayTables> {
             *a = fold(std::mem::take(a));
         };
         both(&mut day.probes, late.probes);
+        day.sightings.extend(late.sightings);
+        day.sightings = fold_sightings(std::mem::take(&mut day.sightings));
         let requests = std::mem::take(&mut day.requests);
         day.requests = join_requests(requests, late.requests, &late.told_open);
         day.responses.extend::<Vec<Response>>(late.responses);

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, plan_err};
@@ -72,7 +74,13 @@ impl<'a> Predicates<'a> {
         self.read_inside(context, sources, text, 0)
     }
 
-    fn read_inside(&mut self, context: &SessionContext, sources: &DataFrame, text: &str, depth: u8) -> Result<Expr> {
+    fn read_inside(
+        &mut self,
+        context: &SessionContext,
+        sources: &DataFrame,
+        text: &str,
+        depth: u8,
+    ) -> Result<Expr> {
         // Rules may not name processes; a filter may.
         if depth > 1 {
             return plan_err!("a process cannot be defined by another one");
@@ -95,14 +103,19 @@ impl<'a> Predicates<'a> {
                     let inner = self.read_inside(context, sources, &predicate, depth + 1)?;
                     expr_fn::when(inner, lit(true)).otherwise(lit(false))?
                 }
-                ("port", Some(ScalarValue::Utf8(Some(port)))) if plain_port(&port) => context.parse_sql_expr(
-                    &format!("strpos(concat(',', sequence, ','), ',{port},') > 0"),
-                    sources.schema(),
-                )?,
+                ("port", Some(ScalarValue::Utf8(Some(port)))) if plain_port(&port) => context
+                    .parse_sql_expr(
+                        &format!("strpos(concat(',', sequence, ','), ',{port},') > 0"),
+                        sources.schema(),
+                    )?,
                 ("said", Some(ScalarValue::Utf8(Some(pattern)))) => self.mark(Mark::Said(pattern)),
                 ("sent", Some(ScalarValue::Utf8(Some(pattern)))) => self.mark(Mark::Sent(pattern)),
                 ("tool", Some(ScalarValue::Utf8(Some(tool)))) => self.mark(Mark::Tool(tool)),
-                _ => return plan_err!("{name} takes a constant: said('^http GET /'), sent_bytes(376), port('445')"),
+                _ => {
+                    return plan_err!(
+                        "{name} takes a constant: said('^http GET /'), sent_bytes(376), port('445')"
+                    );
+                }
             };
             Ok(Transformed::yes(replacement))
         })?;
@@ -192,9 +205,16 @@ const TOOLS: &str = "
     where tool = 'invariants' and label is not null";
 
 /// Tries all patterns on the messages of a batch.
-fn look_at(batch: &RecordBatch, said: &Patterns, sent: &Patterns, lengths: &[(usize, i64)], found: &mut Found) {
+fn look_at(
+    batch: &RecordBatch,
+    said: &Patterns,
+    sent: &Patterns,
+    lengths: &[(usize, i64)],
+    found: &mut Found,
+) {
     let text = |column: usize, row: usize| batch.column(column).as_string::<i32>().value(row);
-    let (src, bytes) = (batch.column(2).as_primitive::<Int64Type>(), batch.column(10).as_primitive::<Int64Type>());
+    let (src, bytes) =
+        (batch.column(2).as_primitive::<Int64Type>(), batch.column(10).as_primitive::<Int64Type>());
     for row in 0..batch.num_rows() {
         let source = (text(0, row), text(1, row), src.value(row));
         let service = text(3, row);
@@ -243,7 +263,10 @@ impl Patterns {
         let Ok(set) = set else {
             // Together they may be too much, or one is wrong: the error of each alone says which.
             let wrong = found.iter().find_map(|(_, p)| regex::Regex::new(p).err());
-            return plan_err!("{}", wrong.map_or("the patterns take too much memory".into(), |e| e.to_string()));
+            return plan_err!(
+                "{}",
+                wrong.map_or("the patterns take too much memory".into(), |e| e.to_string())
+            );
         };
         Ok(Patterns { set, marks: found.into_iter().map(|(i, _)| i).collect() })
     }
@@ -274,7 +297,8 @@ impl Found {
 
     fn batch(self) -> Result<RecordBatch> {
         let text = |name: &str| Field::new(name, DataType::Utf8, false);
-        let mut fields = vec![text("mark_platform"), text("mark_ip"), Field::new("mark_src", DataType::Int64, false)];
+        let mut fields =
+            vec![text("mark_platform"), text("mark_ip"), Field::new("mark_src", DataType::Int64, false)];
         fields.extend((0..self.marks).map(|i| Field::new(format!("mark_{i}"), DataType::Boolean, true)));
         let rows: Vec<_> = self.sources.into_iter().collect();
         let mut columns: Vec<ArrayRef> = vec![
@@ -302,7 +326,10 @@ pub async fn source_processes(context: &SessionContext, processes: &Processes) -
         let predicate = read.map_err(|e| {
             let what = e.strip_backtrace();
             let what = what.lines().next().unwrap_or_default().to_owned();
-            datafusion::error::DataFusionError::Plan(format!("{}:{}: {}: {what}", process.file, process.line, process.name))
+            datafusion::error::DataFusionError::Plan(format!(
+                "{}:{}: {}: {what}",
+                process.file, process.line, process.name
+            ))
         })?;
         matches.push(predicate.is_true().alias(format!("match_{}", matches.len())));
     }
@@ -324,7 +351,8 @@ pub async fn source_processes(context: &SessionContext, processes: &Processes) -
         }
     }
     let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let fields = vec![text("process"), text("platform"), text("ip"), Field::new("src", DataType::Int64, false)];
+    let fields =
+        vec![text("process"), text("platform"), text("ip"), Field::new("src", DataType::Int64, false)];
     let schema = Arc::new(Schema::new(fields));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(names)),

@@ -16,9 +16,9 @@ use trapline_store::engine::keep_days_together;
 use trapline_store::scan::in_memory;
 use trapline_store::{Engine, Snapshot, Span, StoreError};
 
+use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
 use crate::knowledge::Knowledge;
 use crate::processes::{self, Predicates};
-use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
 use crate::question::{ParameterType, Question};
 use crate::value;
 
@@ -219,7 +219,8 @@ impl Session {
             text("port"),
         ]));
         let knowledge = self.knowledge();
-        let rows: Vec<_> = knowledge.events.iter().flat_map(|e| e.ports.iter().map(move |p| (e, p))).collect();
+        let rows: Vec<_> =
+            knowledge.events.iter().flat_map(|e| e.ports.iter().map(move |p| (e, p))).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(rows.iter().map(|(e, _)| Some(e.day.number())).collect::<Date32Array>()),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|(e, _)| &e.name))),

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use trapline_intake::{Input, Platform};
 use trapline_questions::{Answer, Ask, Catalog, Rule, Session, Value};
 use trapline_store::ingest::Hosts;
-use trapline_store::{Data, IngestRequest, Snapshot, ingest};
+use trapline_store::{Data, Enrichers, IngestRequest, Snapshot, ingest};
 
 /// Which capture each folder of expected answers is about.
 const CASES: [(&str, &str); 9] = [
@@ -54,6 +54,7 @@ async fn answers_equal_those_of_an_independent_implementation() {
             threads: 2,
             arguments: Vec::new(),
             dry_run: false,
+            enrichers: Arc::new(Enrichers::built_in()),
         };
         ingest(request, Arc::new(|_, _, _| true)).await.unwrap();
         let snapshot = Snapshot::latest(&data).await.unwrap().unwrap();

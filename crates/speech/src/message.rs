@@ -220,6 +220,14 @@ pub fn text(bytes: &[u8]) -> String {
     }
 }
 
+/// All bytes of a file as text: UTF-8 where valid, else Latin-1.
+pub fn whole_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use trapline_intake::survey::Survey;
 use trapline_intake::{Input, Progress};
 
 use crate::commits::{self, Commit, Snapshot};
+use crate::enriching::Enrichers;
 use crate::migrate::{STEPS, migrate};
 use crate::plan::{Stored, plan};
 use crate::schema::SCHEMA_VERSION;
@@ -54,6 +55,8 @@ pub struct IngestRequest {
     pub arguments: Vec<String>,
     /// Whether to read and count only, and write nothing.
     pub dry_run: bool,
+    /// Databases of places and fingerprints.
+    pub enrichers: Arc<Enrichers>,
 }
 
 /// Which part of the work is being done.
@@ -174,6 +177,7 @@ async fn attempt(
         staged: Staged::default(),
         probes: 0,
         dry_run: request.dry_run,
+        enrichers: &request.enrichers,
     };
     let finished = writer.run(request.threads, watch).await?;
     finished.counts[..plan.new].iter().for_each(|c| add_counts(&mut report.counts, c));

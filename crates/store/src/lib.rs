@@ -10,6 +10,7 @@ mod counting;
 pub mod data;
 pub mod delta;
 pub mod engine;
+pub mod enriching;
 pub mod functions;
 pub mod ingest;
 pub mod migrate;
@@ -25,6 +26,7 @@ mod writer;
 pub use commits::{Commit, Snapshot};
 pub use data::Data;
 pub use engine::{Engine, Span};
+pub use enriching::{EnrichError, Enrichers};
 
 pub use ingest::{IngestReport, IngestRequest, ingest};
 

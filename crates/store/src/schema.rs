@@ -205,7 +205,7 @@ pub const PROBES: Table = Table {
             "marks",
             Kind::Text,
             "",
-            "header invariants of its SYN packets, how many have each: syn=14,mirai=14,unicorn=first key:last key:equal pairs",
+            "header invariants of its SYN packets, how many have each: syn=14,mirai=14,unicorn=key and sequence number of the first and of the last, equal keys",
         ),
     ],
 };

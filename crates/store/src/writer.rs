@@ -9,6 +9,7 @@ use trapline_intake::pass::Finished;
 use trapline_intake::platform::{Host, Platform};
 use trapline_intake::rows::{Day, Probe, ProbeKey, Row, day_of, fold};
 use trapline_intake::said::join_requests;
+use trapline_intake::sightings::fold_sightings;
 use trapline_intake::{DAY_NS, DayTables};
 
 use crate::commits::{Snapshot, read_file};
@@ -18,8 +19,9 @@ use crate::delta::{self, DataFile, Files};
 use crate::ingest::Watch;
 use crate::plan::{DAY_TABLES, Plan, Stored};
 use crate::schema::{
-    CAPTURES, HOSTS, OPENINGS, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
+    CAPTURES, FINGERPRINTS, HOSTS, OPENINGS, PLACES, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
 };
+use crate::enriching::{self, Enrichers};
 use crate::{Data, StoreError, said};
 
 /// Days that wait to be written; the pass waits when there are more.
@@ -58,6 +60,8 @@ pub(crate) struct Writer<'a> {
     pub probes: u64,
     /// Whether to write nothing.
     pub dry_run: bool,
+    /// What observations mean.
+    pub enrichers: &'a Enrichers,
 }
 
 impl Writer<'_> {
@@ -120,6 +124,13 @@ impl Writer<'_> {
         drop(sessions);
         self.write_part(&SOURCES, day.day, convert::sources(platform, &sources)?).await?;
         drop(sources);
+        let addresses = enriching::addresses(&day);
+        self.write_part(&PLACES, day.day, self.enrichers.places(&addresses)?).await?;
+        drop(addresses);
+        let knocks = enriching::knocks(&day.probes);
+        self.write_part(&FINGERPRINTS, day.day, self.enrichers.fingerprints(&day.sightings, &knocks)?).await?;
+        drop(knocks);
+        day.sightings = Vec::new();
         self.write_part(&RESPONSES, day.day, convert::responses(platform, &day.responses)?).await?;
         self.write_part(&REPLIES, day.day, convert::replies(platform, &day.replies)?).await?;
         self.write_part(&REQUESTS, day.day, said::requests(platform, &day.requests)?).await?;
@@ -163,7 +174,12 @@ impl Writer<'_> {
             let stored = said::read_requests(platform, &rows);
             day.requests = join_requests(stored, std::mem::take(&mut day.requests), &day.told_open);
         }
-        for table in [&SESSIONS, &SOURCES] {
+        if let Some(rows) = self.take_stored(&FINGERPRINTS, day.day).await? {
+            let mut seen = enriching::read_sightings(&rows);
+            seen.append(&mut day.sightings);
+            day.sightings = fold_sightings(seen);
+        }
+        for table in [&SESSIONS, &SOURCES, &PLACES] {
             if let Some(file) = self.stored.day_file(table, &platform.name, day.day) {
                 self.staged.remove(table, file.path.clone());
             }

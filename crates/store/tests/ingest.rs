@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use trapline_intake::{DAY_NS, Input, Platform};
 use trapline_store::ingest::Hosts;
-use trapline_store::{Data, Engine, IngestReport, IngestRequest, Snapshot, Span, StoreError, ingest};
+use trapline_store::{Data, Enrichers, Engine, IngestReport, IngestRequest, Snapshot, Span, StoreError, ingest};
 use trapline_testing::packets::{names, parse, pcap};
 use trapline_testing::random::{PLATFORM, Random, lines};
 use trapline_wire::Time;
@@ -66,6 +66,7 @@ impl Place {
             threads,
             arguments: Vec::new(),
             dry_run: false,
+            enrichers: Arc::new(Enrichers::built_in()),
         };
         ingest(request, Arc::new(|_, _, _| true)).await
     }
@@ -291,6 +292,7 @@ async fn a_stopped_ingest_leaves_the_tables_as_they_were() {
         threads: 1,
         arguments: Vec::new(),
         dry_run: false,
+        enrichers: Arc::new(Enrichers::built_in()),
     };
     let stopped = ingest(request, Arc::new(|_, _, _| false)).await;
     assert!(matches!(stopped, Err(StoreError::Stopped)), "{stopped:?}");

@@ -7,7 +7,7 @@ use trapline_store::ingest::Hosts;
 use trapline_store::migrate::{Change, STEPS, Step, migrate};
 use trapline_store::scan::{KEEP_BYTES, PinnedTable};
 use trapline_store::schema::{Column, Kind, SCHEMA_VERSION, SOURCES, Table};
-use trapline_store::{Data, Engine, IngestRequest, Snapshot, Span, StoreError, ingest};
+use trapline_store::{Data, Enrichers, Engine, IngestRequest, Snapshot, Span, StoreError, ingest};
 use trapline_testing::packets::{names, parse, pcap};
 use trapline_testing::random::{PLATFORM, lines};
 
@@ -51,6 +51,7 @@ async fn older_tables_keep_their_rows_and_newer_ones_are_refused() {
         threads: 1,
         arguments: Vec::new(),
         dry_run: false,
+        enrichers: Arc::new(Enrichers::built_in()),
     };
     ingest(request(), Arc::new(|_, _, _| true)).await.unwrap();
     let old = Snapshot::latest(&data).await.unwrap().unwrap();

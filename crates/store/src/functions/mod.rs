@@ -3,6 +3,7 @@
 use datafusion::execution::context::SessionContext;
 
 pub mod host_order;
+mod places;
 pub mod port_set;
 pub mod ports_sequence;
 
@@ -11,4 +12,5 @@ pub fn register(context: &SessionContext) {
     context.register_udaf(ports_sequence::udaf());
     context.register_udaf(host_order::udaf());
     context.register_udf(port_set::udf());
+    places::register(context);
 }
