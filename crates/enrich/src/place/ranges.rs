@@ -366,6 +366,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_known_behind_the_last_range() {
+        let list = list(&[("200.0.0.0", "200.0.0.255", "BR"), ("f000::", "f000::ff", "BR")]);
+        assert_eq!(list.find(ip("200.0.0.255")), Some("BR"));
+        assert_eq!(list.find(ip("200.0.1.0")), None);
+        assert_eq!(list.find(ip("f000::ff")), Some("BR"));
+        assert_eq!(list.find(ip("f000::100")), None);
+    }
+
+    #[test]
     fn an_empty_list_knows_nothing() {
         let list = list(&[]);
         assert_eq!(list.find(ip("0.0.0.0")), None);
