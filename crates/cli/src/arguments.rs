@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use trapline_enrich::place::find;
 use trapline_intake::platform::DEFAULT_NAME;
 use trapline_intake::{Host, Platform};
-use trapline_questions::{Ask, Catalog, Rule};
+use trapline_questions::{Ask, Catalog, Knowledge, Rule};
 use trapline_store::ingest::Hosts;
-use trapline_store::{Data, Span, convert};
+use trapline_store::{Data, Enrichers, Span, convert};
 
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -116,6 +117,45 @@ fn host(text: &str) -> Result<(String, IpAddr), CommandError> {
     Ok((name.to_owned(), address))
 }
 
+/// Which databases give observations their meaning.
+#[derive(Args)]
+#[command(
+    next_help_heading = "Places and systems (every build carries countries and fingerprints of its own)"
+)]
+pub struct EnrichArgs {
+    /// Place database: a MaxMind DB file; again for more, the first that knows an address wins. Where none is given, those of
+    /// `trapline geo update` and geoipupdate
+    #[arg(long, value_name = "FILE", env = "TRAPLINE_GEO", value_delimiter = ':')]
+    pub geo: Vec<PathBuf>,
+    /// Fingerprint database: p0f 1, 2 or 3, Disco, ettercap, pf.os, Satori; again for more
+    #[arg(long, value_name = "FILE", env = "TRAPLINE_FINGERPRINTS", value_delimiter = ':')]
+    pub fingerprints: Vec<PathBuf>,
+}
+
+/// Where geoipupdate and Debian put place databases.
+const PLACE_FOLDERS: [&str; 3] = ["/var/lib/GeoIP", "/usr/share/GeoIP", "/usr/local/share/GeoIP"];
+
+/// Where `trapline geo update` puts them.
+pub fn place_folder() -> Option<PathBuf> {
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    Some(data.or_else(home)?.join("trapline/places"))
+}
+
+impl EnrichArgs {
+    /// The databases.
+    pub fn open(&self) -> Result<Enrichers, CommandError> {
+        let places = if self.geo.is_empty() {
+            let folders: Vec<PathBuf> =
+                place_folder().into_iter().chain(PLACE_FOLDERS.map(PathBuf::from)).collect();
+            find(&folders)
+        } else {
+            self.geo.clone()
+        };
+        Ok(Enrichers::built_in().with_places(&places)?.with_systems(&self.fingerprints)?)
+    }
+}
+
 /// The rule on the command line.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum RuleArg {
@@ -153,6 +193,12 @@ pub struct QuestionArgs {
     /// Folder of your own questions: *.toml, in the form of the built-in ones
     #[arg(long, value_name = "DIR", env = "TRAPLINE_QUESTIONS")]
     pub questions: Option<PathBuf>,
+    /// Folder of your own processes: *.toml, in the form of the built-in ones
+    #[arg(long, value_name = "DIR", env = "TRAPLINE_PROCESSES")]
+    pub processes: Option<PathBuf>,
+    /// Folder of your own events: *.toml, in the form of the built-in ones
+    #[arg(long, value_name = "DIR", env = "TRAPLINE_EVENTS")]
+    pub events: Option<PathBuf>,
     #[command(flatten)]
     pub threads: ThreadArgs,
 }
@@ -172,6 +218,7 @@ impl QuestionArgs {
             rule: self.rule.into(),
             filter: self.r#where.clone(),
             threads: self.threads.count(),
+            knowledge: Some(Knowledge::with(self.processes.as_deref(), self.events.as_deref())?),
         })
     }
 
@@ -185,6 +232,7 @@ impl QuestionArgs {
     }
 }
 
-fn day(text: &str) -> Result<i32, String> {
+/// A UTC day on the command line.
+pub fn day(text: &str) -> Result<i32, String> {
     convert::parse_day(text).ok_or_else(|| "write a day as 2003-08-11".to_owned())
 }

@@ -1,9 +1,10 @@
 //! What went wrong, and what to do next.
 
 use trapline_intake::{OpenError, PlatformError};
+use trapline_questions::knowledge::KnowledgeError;
 use trapline_questions::{AskError, QuestionError};
 use trapline_sim::SimError;
-use trapline_store::StoreError;
+use trapline_store::{EnrichError, StoreError};
 
 /// An error for a person: what and where, and a hint where we have one.
 #[derive(Debug)]
@@ -49,6 +50,18 @@ impl From<StoreError> for CommandError {
             _ => None,
         };
         CommandError { hint: hint.map(str::to_owned), ..CommandError::new(error.to_string()) }
+    }
+}
+
+impl From<EnrichError> for CommandError {
+    fn from(error: EnrichError) -> Self {
+        CommandError::new(error.to_string())
+    }
+}
+
+impl From<KnowledgeError> for CommandError {
+    fn from(error: KnowledgeError) -> Self {
+        CommandError::new(error.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{ask, completions, ingest, report, simulate, sql};
+use commands::{ask, completions, enrich, geo, ingest, report, simulate, sql};
 use error::CommandError;
 use ui::Ui;
 
@@ -35,6 +35,8 @@ enum Command {
     Ingest(ingest::IngestArgs),
     Ask(ask::AskArgs),
     Report(report::ReportArgs),
+    Enrich(enrich::AgainArgs),
+    Geo(geo::GeoArgs),
     Sql(sql::SqlArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
 fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
     match command {
         Command::Completions(args) => completions::completions(ui, &args),
+        Command::Geo(args) => geo::geo(ui, &args),
+        Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
         Command::Simulate(args) => simulate::simulate(ui, &args),
         Command::Ingest(args) => {
             give_memory_back();

@@ -33,13 +33,13 @@ impl Knowledge {
     ///
     /// # Errors
     /// When a folder cannot be read, or a file in it is wrong: file, line and reason.
-    pub fn with(processes: &[&Path], events: &[&Path]) -> Result<Arc<Knowledge>, KnowledgeError> {
-        if processes.is_empty() && events.is_empty() {
+    pub fn with(processes: Option<&Path>, events: Option<&Path>) -> Result<Arc<Knowledge>, KnowledgeError> {
+        if processes.is_none() && events.is_none() {
             return Ok(Knowledge::built_in());
         }
         let mut all = Knowledge::clone(&BUILT_IN);
-        processes.iter().try_for_each(|folder| all.processes.add_folder(folder))?;
-        events.iter().try_for_each(|folder| all.events.add_folder(folder))?;
+        processes.map_or(Ok(()), |folder| all.processes.add_folder(folder))?;
+        events.map_or(Ok(()), |folder| all.events.add_folder(folder))?;
         Ok(Arc::new(all))
     }
 }

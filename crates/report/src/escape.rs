@@ -39,6 +39,11 @@ pub fn no_formula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
+/// [`printable`], line by line: the line ends are ours.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, Float64Array, Int16Array, Int64Array, RecordBatch};
+use datafusion::arrow::array::{AsArray, Float64Array, Int16Array, Int64Array, RecordBatch};
 use trapline_enrich::os::{self, Format, Matched, Quality};
 use trapline_enrich::place::{Databases, embedded};
 use trapline_enrich::tool::{Knock, judge};
@@ -88,7 +88,10 @@ impl Enrichers {
     pub fn built_in() -> Enrichers {
         let mut places = Databases::new();
         places.add(embedded());
-        Enrichers { places, systems: vec![System::of(OWN.into(), "trapline.fp", own_text(), os::Database::own())] }
+        Enrichers {
+            places,
+            systems: vec![System::of(OWN.into(), "trapline.fp", own_text(), os::Database::own())],
+        }
     }
 
     /// Adds place databases in front of those that are there: what the user names is better than what everybody has.
@@ -114,7 +117,8 @@ impl Enrichers {
     /// The first file that cannot be read or has a wrong line.
     pub fn with_systems(mut self, paths: &[PathBuf]) -> Result<Enrichers, EnrichError> {
         for path in paths {
-            let bytes = std::fs::read(path).map_err(|cause| EnrichError::System { path: path.clone(), cause })?;
+            let bytes =
+                std::fs::read(path).map_err(|cause| EnrichError::System { path: path.clone(), cause })?;
             // Old databases hold names in Latin-1.
             let text = trapline_speech::message::whole_text(&bytes);
             let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
@@ -154,7 +158,11 @@ impl Enrichers {
     }
 
     /// Rows of `fingerprints` of one day.
-    pub(crate) fn fingerprints(&self, sightings: &[Sighting], knocks: &Knocks) -> Result<RecordBatch, StoreError> {
+    pub(crate) fn fingerprints(
+        &self,
+        sightings: &[Sighting],
+        knocks: &Knocks,
+    ) -> Result<RecordBatch, StoreError> {
         let mut known: HashMap<Observation, (Arc<str>, Vec<(&System, Matched)>)> = HashMap::new();
         let mut rows: Vec<Fingerprint> = Vec::new();
         for sighting in sightings {
@@ -222,8 +230,11 @@ impl Enrichers {
         let mut rows: Vec<(String, String, String, Arc<trapline_enrich::place::Place>)> = Vec::new();
         for address in addresses.iter().map(|a| a.ip()) {
             let best = self.places.lookup(address);
-            let names: BTreeSet<String> =
-                [&best.database, &best.network_database].into_iter().flatten().filter_map(|n| built(n)).collect();
+            let names: BTreeSet<String> = [&best.database, &best.network_database]
+                .into_iter()
+                .flatten()
+                .filter_map(|n| built(n))
+                .collect();
             // Where nothing knows the address all were asked.
             let database = if names.is_empty() {
                 self.places.iter().filter_map(|(n, _)| built(n)).collect::<Vec<_>>().join("; ")
@@ -326,7 +337,7 @@ pub(crate) fn read_sightings(rows: &RecordBatch) -> Vec<Sighting> {
     let one_tool = (0..rows.num_rows()).map(|row| columns.text("tool", row)).find(|t| *t != INVARIANTS);
     let Some(one_tool) = one_tool.map(str::to_owned) else { return Vec::new() };
     let one = |row: usize| {
-        let observation = Observation::parse(columns.maybe_text("observation", row)?)?;
+        let observation = Observation::parse(columns.maybe_text("observation", row)?).ok()?;
         let first = Place { time: columns.time("first_seen", row), capture: 0, frame: 0 };
         let peer = columns.text("ip", row).parse::<IpAddr>().ok()?.into();
         let packets = columns.long("packets", row);

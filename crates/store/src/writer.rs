@@ -16,12 +16,13 @@ use crate::commits::{Snapshot, read_file};
 use crate::convert::{self, CaptureRow};
 use crate::counting::{Counted, Job, KEPT_BOUNDARIES, pack};
 use crate::delta::{self, DataFile, Files};
+use crate::enriching::{self, Enrichers};
 use crate::ingest::Watch;
 use crate::plan::{DAY_TABLES, Plan, Stored};
 use crate::schema::{
-    CAPTURES, FINGERPRINTS, HOSTS, OPENINGS, PLACES, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES, STATE, TABLES, Table,
+    CAPTURES, FINGERPRINTS, HOSTS, OPENINGS, PLACES, PROBES, REPLIES, REQUESTS, RESPONSES, SESSIONS, SOURCES,
+    STATE, TABLES, Table,
 };
-use crate::enriching::{self, Enrichers};
 use crate::{Data, StoreError, said};
 
 /// Days that wait to be written; the pass waits when there are more.
@@ -128,7 +129,8 @@ impl Writer<'_> {
         self.write_part(&PLACES, day.day, self.enrichers.places(&addresses)?).await?;
         drop(addresses);
         let knocks = enriching::knocks(&day.probes);
-        self.write_part(&FINGERPRINTS, day.day, self.enrichers.fingerprints(&day.sightings, &knocks)?).await?;
+        self.write_part(&FINGERPRINTS, day.day, self.enrichers.fingerprints(&day.sightings, &knocks)?)
+            .await?;
         drop(knocks);
         day.sightings = Vec::new();
         self.write_part(&RESPONSES, day.day, convert::responses(platform, &day.responses)?).await?;

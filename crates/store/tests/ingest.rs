@@ -8,7 +8,9 @@ use std::sync::Arc;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use trapline_intake::{DAY_NS, Input, Platform};
 use trapline_store::ingest::Hosts;
-use trapline_store::{Data, Enrichers, Engine, IngestReport, IngestRequest, Snapshot, Span, StoreError, ingest};
+use trapline_store::{
+    Data, Engine, Enrichers, IngestReport, IngestRequest, Snapshot, Span, StoreError, ingest,
+};
 use trapline_testing::packets::{names, parse, pcap};
 use trapline_testing::random::{PLATFORM, Random, lines};
 use trapline_wire::Time;

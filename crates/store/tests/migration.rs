@@ -7,7 +7,7 @@ use trapline_store::ingest::Hosts;
 use trapline_store::migrate::{Change, STEPS, Step, migrate};
 use trapline_store::scan::{KEEP_BYTES, PinnedTable};
 use trapline_store::schema::{Column, Kind, SCHEMA_VERSION, SOURCES, Table};
-use trapline_store::{Data, Enrichers, Engine, IngestRequest, Snapshot, Span, StoreError, ingest};
+use trapline_store::{Data, Engine, Enrichers, IngestRequest, Snapshot, Span, StoreError, ingest};
 use trapline_testing::packets::{names, parse, pcap};
 use trapline_testing::random::{PLATFORM, lines};
 

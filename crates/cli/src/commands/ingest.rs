@@ -7,9 +7,9 @@ use clap::Args;
 use trapline_intake::{Platform, open};
 use trapline_report::thousands;
 use trapline_store::ingest::{Hosts, Stage, Watch};
-use trapline_store::{Data, IngestReport, IngestRequest};
+use trapline_store::{Data, Enrichers, IngestReport, IngestRequest};
 
-use crate::arguments::{DataArgs, HostArgs, ThreadArgs};
+use crate::arguments::{DataArgs, EnrichArgs, HostArgs, ThreadArgs};
 use crate::error::CommandError;
 use crate::output;
 use crate::ui::{Bar, Ui};
@@ -32,6 +32,8 @@ pub struct IngestArgs {
     pub threads: ThreadArgs,
     #[command(flatten)]
     hosts: HostArgs,
+    #[command(flatten)]
+    enrich: EnrichArgs,
 }
 
 /// Takes captures in and says what was found in them.
@@ -41,6 +43,7 @@ pub async fn ingest(ui: &Ui, args: &IngestArgs) -> Result<(), CommandError> {
         hosts: args.hosts.hosts()?,
         threads: args.threads.count(),
         dry_run: args.dry_run,
+        enrichers: Arc::new(args.enrich.open()?),
     };
     let report = take_in(ui, &args.captures, work).await?;
     let inferred = report.platform.as_ref().is_some_and(|p| p.inferred);
@@ -71,18 +74,14 @@ pub async fn ingest(ui: &Ui, args: &IngestArgs) -> Result<(), CommandError> {
         None if args.dry_run => "nothing was written (--dry-run)\n".into(),
         None => "nothing new\n".into(),
     });
-    ui.print(&escaped(&out))?;
+    // Names of hosts and platforms come from files: they are shown, never obeyed.
+    ui.print(&trapline_report::escape::printable_lines(&out))?;
     if inferred && report.new > 0 {
         ui.note(
             "The hosts were inferred; to name them: --platform FILE, --host NAME=ADDRESS, --hosts NETWORK",
         );
     }
     Ok(())
-}
-
-/// Names of hosts and platforms come from files: they are shown, never obeyed.
-fn escaped(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", trapline_report::escape::printable(line))).collect()
 }
 
 /// What to take in, without the captures.
@@ -95,6 +94,8 @@ pub struct Work {
     pub threads: usize,
     /// Whether to write nothing.
     pub dry_run: bool,
+    /// Databases of places and fingerprints.
+    pub enrichers: Arc<Enrichers>,
 }
 
 /// Finds captures and takes them in, with a bar; findings are told as they come.
@@ -125,6 +126,7 @@ pub async fn take_in(ui: &Ui, captures: &[String], work: Work) -> Result<IngestR
         threads: work.threads,
         arguments: output::arguments(),
         dry_run: work.dry_run,
+        enrichers: work.enrichers,
     };
     let done = trapline_store::ingest(request, watch(Arc::clone(&bar), stop)).await;
     bar.finish();

@@ -2,6 +2,8 @@
 
 pub mod ask;
 pub mod completions;
+pub mod enrich;
+pub mod geo;
 pub mod ingest;
 pub mod report;
 pub mod simulate;

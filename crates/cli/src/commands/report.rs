@@ -1,6 +1,7 @@
 //! `trapline report`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use trapline_intake::Platform;
@@ -11,7 +12,7 @@ use trapline_sim::Scenario;
 use trapline_store::ingest::Hosts;
 use trapline_store::{Data, Snapshot, StoreError};
 
-use crate::arguments::{DEFAULT_DATA, DataArgs, HostArgs, QuestionArgs};
+use crate::arguments::{DEFAULT_DATA, DataArgs, EnrichArgs, HostArgs, QuestionArgs};
 use crate::commands::ingest::{Work, counted, take_in};
 use crate::error::CommandError;
 use crate::output;
@@ -44,6 +45,8 @@ pub struct ReportArgs {
     pub question: QuestionArgs,
     #[command(flatten)]
     hosts: HostArgs,
+    #[command(flatten)]
+    enrich: EnrichArgs,
 }
 
 /// Writes the page.
@@ -119,7 +122,13 @@ async fn temporary(
     findings: &mut Vec<String>,
 ) -> Result<Data, CommandError> {
     let data = Data::at(&scratch.join("tables").display().to_string())?;
-    let work = Work { data: data.clone(), hosts, threads: args.question.threads.count(), dry_run: false };
+    let work = Work {
+        data: data.clone(),
+        hosts,
+        threads: args.question.threads.count(),
+        dry_run: false,
+        enrichers: Arc::new(args.enrich.open()?),
+    };
     let report = take_in(ui, captures, work).await?;
     findings.extend(report.findings);
     if let Some(platform) = report.platform.filter(|p| p.inferred && report.new > 0) {
