@@ -11,6 +11,7 @@
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
+pub mod fingerprint;
 pub mod hash;
 pub mod limits;
 pub mod lines;

@@ -70,6 +70,7 @@ macro_rules! connections {
 }
 
 connections! {
+    tls: Tls "tls",
     ftp: Ftp "ftp",
 }
 
