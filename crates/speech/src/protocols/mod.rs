@@ -71,6 +71,7 @@ macro_rules! connections {
 
 connections! {
     tls: Tls "tls",
+    ssh: Ssh "ssh",
     ftp: Ftp "ftp",
 }
 
