@@ -16,6 +16,7 @@ pub mod hash;
 pub mod limits;
 pub mod lines;
 pub mod message;
+pub mod ntlm;
 pub mod protocols;
 pub mod stream;
 #[cfg(test)]

@@ -72,6 +72,7 @@ macro_rules! connections {
 connections! {
     tls: Tls "tls",
     ssh: Ssh "ssh",
+    dcerpc: Dcerpc "dcerpc",
     ftp: Ftp "ftp",
 }
 
