@@ -96,3 +96,14 @@ fn hassh_of_clients_and_servers() {
         assert!(compared >= 3, "only {compared} fingerprints in the captures");
     }
 }
+
+#[test]
+fn operations_of_dcerpc() {
+    let ours = |message: &Message| {
+        let number = message.object.as_deref()?.strip_prefix("opnum ")?;
+        (message.verb.as_deref() == Some("request")).then(|| number.to_owned())
+    };
+    if let Some(compared) = compare("dcerpc.pkt_type == 0 && tcp", &["dcerpc.opnum"], ours) {
+        assert!(compared >= 1, "no calls in the captures");
+    }
+}

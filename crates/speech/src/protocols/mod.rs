@@ -69,10 +69,14 @@ macro_rules! connections {
     };
 }
 
+// Frames under SMB; no service of its own.
+mod netbios_session;
+
 connections! {
     tls: Tls "tls",
     ssh: Ssh "ssh",
     dcerpc: Dcerpc "dcerpc",
+    smb: Smb "smb",
     ftp: Ftp "ftp",
 }
 
