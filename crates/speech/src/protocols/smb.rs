@@ -270,6 +270,21 @@ fn verb(command: u8) -> Option<&'static str> {
     })
 }
 
+/// The name of the transaction that a message of SMB 1 is, for the mailslots of NetBIOS datagrams.
+pub(super) fn transaction_name(frame: &[u8]) -> Option<String> {
+    let mut fields = Fields(frame);
+    (fields.take(4)? == b"\xffSMB" && fields.byte()? == 0x25).then_some(())?;
+    fields.take(5)?;
+    let flags2 = fields.le16()?;
+    fields.take(20)?;
+    let words = usize::from(fields.byte()?) * 2;
+    fields.take(words)?;
+    let length = usize::from(fields.le16()?);
+    let at = frame.len() - fields.0.len();
+    let end = (at + length).min(frame.len());
+    Some(Strings { frame, at, end, unicode: flags2 & 0x8000 != 0 }.next())
+}
+
 /// Texts of a message of SMB 1, one behind the other.
 #[derive(Clone, Copy)]
 struct Strings<'a> {
