@@ -79,6 +79,7 @@ connections! {
     ssh: Ssh "ssh",
     dcerpc: Dcerpc "dcerpc",
     smb: Smb "smb",
+    tds: Tds "tds",
     ftp: Ftp "ftp",
 }
 
