@@ -80,6 +80,7 @@ connections! {
     dcerpc: Dcerpc "dcerpc",
     smb: Smb "smb",
     tds: Tds "tds",
+    rdp: Rdp "rdp",
     ftp: Ftp "ftp",
 }
 
