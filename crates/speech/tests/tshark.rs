@@ -6,12 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use trapline_speech::{Dialogue, End, Message};
+use trapline_speech::{Dialogue, End, Message, Side};
 
 /// What tshark prints, or `None` where there is no tshark.
 fn tshark(arguments: &[&str]) -> Option<String> {
     let output = Command::new("tshark").args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Bytes of their hexadecimal digits.
+fn digits(text: &str) -> Option<Vec<u8>> {
+    (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect()
 }
 
 /// The messages of one connection: its first speaker is the peer, and nothing is known of who opened it.
@@ -20,14 +25,12 @@ fn messages(capture: &str, stream: &str) -> Option<Vec<Message>> {
     let mut dialogue = Dialogue::new(None, [0, 0]);
     let mut heard = Vec::new();
     for line in printed.lines() {
-        let digits = line.trim();
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let text = line.trim();
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             continue;
         }
-        let bytes: Option<Vec<u8>> =
-            (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok()).collect();
         let by = if line.starts_with('\t') { End::Host } else { End::Peer };
-        dialogue.hear(by, &bytes?, &mut heard);
+        dialogue.hear(by, &digits(text)?, &mut heard);
     }
     dialogue.decide(&mut heard);
     [End::Peer, End::Host].into_iter().for_each(|by| dialogue.end(by, &mut heard));
@@ -105,5 +108,28 @@ fn operations_of_dcerpc() {
     };
     if let Some(compared) = compare("dcerpc.pkt_type == 0 && tcp", &["dcerpc.opnum"], ours) {
         assert!(compared >= 1, "no calls in the captures");
+    }
+}
+
+/// Names as tshark prints them: `WORKGROUP<1e> (Browser Election Service)`, and `*<00><00>…` for the one that asks for all.
+#[test]
+fn names_of_netbios() {
+    let Some(shared) = trapline_testing::shared("names of NetBIOS") else { return };
+    let capture = shared.join("data/captures/edge/netbios-nbns.pcap");
+    let fields = ["-T", "fields", "-E", "occurrence=f", "-e", "nbns.name", "-e", "udp.payload"];
+    let arguments = [&["-r", capture.to_str().expect("a path"), "-Y", "nbns"], &fields[..]].concat();
+    let Some(printed) = tshark(&arguments) else {
+        trapline_testing::skipped("names of NetBIOS", "no tshark");
+        return;
+    };
+    assert!(printed.lines().count() > 200, "a capture of questions");
+    for line in printed.lines() {
+        let (name, payload) = line.split_once('\t').expect("two columns");
+        let bytes = digits(payload).expect("hexadecimal");
+        let (service, message) =
+            trapline_speech::datagram(Side::Client, 137, &bytes).expect("a NetBIOS name");
+        assert_eq!(service, "netbios_names");
+        let wanted = name.split_inclusive('>').next().map(str::to_owned);
+        assert_eq!(message.object, wanted);
     }
 }

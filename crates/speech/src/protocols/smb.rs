@@ -678,7 +678,7 @@ mod tests {
         let login = [&[0; 24][..], &[0], &wide("bob"), &wide("HOME"), &wide("Windows 2000 2195"), &wide("5.0")].concat();
         let at = (32 + 1 + 26 + 2 + login.len()) as u16;
         let login = block(&words(&[0x75, at, 4356, 50, 0, 0, 0, 24, 0, 0, 0, 0, 0]), &login);
-        let pad = if (at + 1 + 8 + 2 + 1) % 2 == 0 { &[0][..] } else { &[0, 0] };
+        let pad = if at.is_multiple_of(2) { &[0][..] } else { &[0, 0] };
         let share = block(&words(&[0xff, 0, 0, 1]), &[pad, &wide("\\\\10.0.0.1\\IPC$"), b"IPC\0"].concat());
         let login = framed(&[header(0x73, 0, 0x18, 0xc001), login, share].concat());
         let refused = reply(0x73, 0xc000_006d, &[], &[]);

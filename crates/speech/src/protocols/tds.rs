@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::binary::{Fields, hex, utf16le};
 use crate::hash::Hash;
+use crate::limits::TEXT;
 use crate::lines::bare;
 use crate::message::{Kind, Match, Message, Parser, Side, text};
 use crate::ntlm;
@@ -170,8 +171,9 @@ impl Tds {
             }
             (Side::Client, BATCH) => {
                 let statement = behind_headers(content);
+                let cut = statement.len() > TEXT;
                 let statement = if self.old { text(statement) } else { utf16le(statement) };
-                out.push(Message { object: Some(statement), ..request("batch") });
+                out.push(Message { object: Some(statement), cut, ..request("batch") });
             }
             (Side::Client, RPC) => out.extend(self.procedure(content)),
             (Side::Client, BULK) => out.push(request("bulk")),
@@ -249,7 +251,7 @@ impl Tds {
         let length = usize::from(fields.byte()?);
         let name = self.words(&mut fields, length)?;
         let mut message = reply("login_ack");
-        let number = fields.take(4).and_then(|v| version_name(v)).unwrap_or_default();
+        let number = fields.take(4).and_then(version_name).unwrap_or_default();
         message.software = Some(format!("{} {number}", name.trim_end_matches('\0')).trim_end().to_owned());
         message.detail("tds", format!("{version:08x}").as_bytes());
         Some(message)
