@@ -11,10 +11,12 @@
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
+pub mod fingerprint;
 pub mod hash;
 pub mod limits;
 pub mod lines;
 pub mod message;
+pub mod ntlm;
 pub mod protocols;
 pub mod stream;
 #[cfg(test)]

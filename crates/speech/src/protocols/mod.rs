@@ -80,7 +80,18 @@ macro_rules! connections {
     };
 }
 
+pub mod netbios_datagrams;
+pub mod netbios_names;
+// Frames under SMB; no service of its own.
+mod netbios_session;
+
 connections! {
+    tls: Tls "tls",
+    ssh: Ssh "ssh",
+    dcerpc: Dcerpc "dcerpc",
+    smb: Smb "smb",
+    tds: Tds "tds",
+    rdp: Rdp "rdp",
     ftp: Ftp "ftp",
     ;
     ftp::FtpData: FtpData "ftp-data",
@@ -96,7 +107,10 @@ macro_rules! datagrams {
     };
 }
 
-datagrams! {}
+datagrams! {
+    netbios_names "netbios_names",
+    netbios_datagrams "netbios_datagrams",
+}
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
 /// those that are usual on that port, then the others.

@@ -1,0 +1,6 @@
+//! DCE-RPC of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| trapline_speech::exercise::exercise("dcerpc", data));
