@@ -97,7 +97,8 @@ impl Dialogue {
 
     /// Bytes held, for whoever bounds the memory of all dialogues.
     pub fn held(&self) -> usize {
-        self.held[0].len() + self.held[1].len()
+        let parser = if let State::Known(speaker) = &self.state { speaker.held() } else { 0 };
+        self.held[0].len() + self.held[1].len() + parser
     }
 
     /// `by` said `bytes`, next in order.
@@ -186,26 +187,25 @@ impl Dialogue {
                     Side::Server => (candidate.server)(held),
                 };
                 let client = if *role == Side::Client { by } else { by.other() };
+                let usual = candidate.ports.contains(&self.port);
                 match verdict {
                     Match::Yes => found = found.or(Some((i, client))),
-                    Match::Maybe => maybe.push((i, client, candidate.ports.contains(&self.port))),
+                    Match::OnPort if !usual => continue,
+                    Match::Maybe | Match::OnPort => maybe.push((i, client, usual)),
                     Match::No => continue,
                 }
                 any = true;
             }
             asked_in_vain |= !any && roles.contains(&Side::Client);
         }
-        // A server's words that fit several protocols are told apart by what its client says, and the other way round.
-        if found.is_none() && !self.held[0].is_empty() && !self.held[1].is_empty() {
-            found = maybe
-                .iter()
-                .enumerate()
-                .find(|(n, (i, client, _))| maybe[n + 1..].iter().any(|(j, c, _)| (i, client) == (j, c)))
-                .map(|(_, (i, client, _))| (*i, *client));
-        }
+        // A server's words that fit several protocols are told apart by what its client says, and the other way round;
+        // not as long as both fit several, because the next byte may tell.
         let enough = self.held.iter().any(|h| h.len() >= BEGINNING);
-        if found.is_none() && (now || enough) {
-            found = maybe.iter().find(|(_, _, hint)| *hint).or(maybe.first()).map(|(i, c, _)| (*i, *c));
+        let both = |n: usize| maybe[n + 1..].iter().any(|m| (m.0, m.1) == (maybe[n].0, maybe[n].1));
+        let pairs: Vec<_> = (0..maybe.len()).filter(|n| both(*n)).map(|n| maybe[n]).collect();
+        if found.is_none() && (pairs.len() == 1 || now || enough) {
+            let fitting = if pairs.is_empty() { &maybe } else { &pairs };
+            found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));
         }
         let first = match self.state {
             State::Beginning(Some(first)) => first,

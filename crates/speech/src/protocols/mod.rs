@@ -54,6 +54,9 @@ macro_rules! connections {
             fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
                 match self { $(Speaker::$parser(parser) => parser.end(side, rest, out),)* }
             }
+            fn held(&self) -> usize {
+                match self { $(Speaker::$parser(parser) => parser.held(),)* }
+            }
         }
 
         /// All protocols on connections; of two that recognise the same bytes the first is taken.
@@ -83,7 +86,11 @@ macro_rules! datagrams {
     };
 }
 
-datagrams! {}
+
+datagrams! {
+
+
+}
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
 /// those that are usual on that port, then the others.
