@@ -8,10 +8,13 @@
 //! serialises, so that intake can stop between two packets and go on in another run. Bytes that no parser
 //! understands are data: kept as they are, never an error.
 
+pub mod base64;
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
 pub mod hash;
+pub mod headed;
+pub mod headers;
 pub mod limits;
 pub mod lines;
 pub mod message;

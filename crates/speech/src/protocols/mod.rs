@@ -74,6 +74,9 @@ macro_rules! connections {
 
 connections! {
     ftp: Ftp "ftp",
+    sip: Sip "sip",
+    rtsp: Rtsp "rtsp",
+    http: Http "http",
 }
 
 /// A protocol on datagrams: name, usual ports, reader.
@@ -86,10 +89,11 @@ macro_rules! datagrams {
     };
 }
 
+pub mod ssdp;
 
 datagrams! {
-
-
+    ssdp "ssdp",
+    sip "sip",
 }
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
