@@ -305,6 +305,18 @@ mod tests {
     }
 
     #[test]
+    fn words_of_several_protocols_wait_for_the_next_byte_and_then_for_the_port() {
+        let talk = [(End::Host, "220 ready\r\n"), (End::Peer, "QUIT\r\n")];
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 25]);
+        said(&mut dialogue, &talk);
+        let mut heard = Vec::new();
+        dialogue.decide(&mut heard);
+        assert_eq!(heard.last().unwrap().service, "smtp");
+        let heard = said(&mut Dialogue::new(Some(End::Peer), [1028, 60_666]), &[talk[0], (End::Peer, "E")]);
+        assert_eq!(heard, []);
+    }
+
+    #[test]
     fn bytes_that_nobody_knows_are_kept_once_for_each_end() {
         let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 17300]);
         let heard =

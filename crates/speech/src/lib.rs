@@ -19,6 +19,7 @@ pub mod limits;
 pub mod lines;
 pub mod message;
 pub mod protocols;
+pub mod sasl;
 pub mod stream;
 #[cfg(test)]
 mod testing;

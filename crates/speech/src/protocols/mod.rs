@@ -74,6 +74,10 @@ macro_rules! connections {
 
 connections! {
     ftp: Ftp "ftp",
+    smtp: Smtp "smtp",
+    pop3: Pop3 "pop3",
+    imap: Imap "imap",
+    irc: Irc "irc",
     sip: Sip "sip",
     rtsp: Rtsp "rtsp",
     http: Http "http",
