@@ -168,6 +168,7 @@ impl Dialogue {
     /// Looks for a protocol that begins as this does; `now` says that no more bytes will come.
     fn find_out(&mut self, now: bool, out: &mut Vec<Heard>) {
         let mut maybe: Vec<(usize, End, bool)> = Vec::new();
+        let mut weak = Vec::new();
         let (mut found, mut asked_in_vain) = (None, false);
         for by in [End::Peer, End::Host] {
             let held = &self.held[by as usize];
@@ -191,7 +192,8 @@ impl Dialogue {
                 match verdict {
                     Match::Yes => found = found.or(Some((i, client))),
                     Match::OnPort if !usual => continue,
-                    Match::Maybe | Match::OnPort => maybe.push((i, client, usual)),
+                    Match::Maybe => maybe.push((i, client, usual)),
+                    Match::OnPort => weak.push((i, client, usual)),
                     Match::No => continue,
                 }
                 any = true;
@@ -201,8 +203,15 @@ impl Dialogue {
         // A server's words that fit several protocols are told apart by what its client says, and the other way round;
         // not as long as both fit several, because the next byte may tell.
         let enough = self.held.iter().any(|h| h.len() >= BEGINNING);
-        let both = |n: usize| maybe[n + 1..].iter().any(|m| (m.0, m.1) == (maybe[n].0, maybe[n].1));
-        let pairs: Vec<_> = (0..maybe.len()).filter(|n| both(*n)).map(|n| maybe[n]).collect();
+        let both = |all: &[(usize, End, bool)]| -> Vec<_> {
+            let again = |n: usize| all[n + 1..].iter().any(|m| (m.0, m.1) == (all[n].0, all[n].1));
+            (0..all.len()).filter(|n| again(*n)).map(|n| all[n]).collect()
+        };
+        let mut pairs = both(&maybe);
+        maybe.extend(weak);
+        if pairs.is_empty() {
+            pairs = both(&maybe);
+        }
         if found.is_none() && (pairs.len() == 1 || now || enough) {
             let fitting = if pairs.is_empty() { &maybe } else { &pairs };
             found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));

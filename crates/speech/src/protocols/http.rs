@@ -80,6 +80,9 @@ const OF_RESPONSES: [&str; 8] = [
 /// A client begins with a request line.
 pub fn client(bytes: &[u8]) -> Match {
     let bytes = bytes.trim_ascii_start();
+    if bytes.is_empty() {
+        return Match::No;
+    }
     let (line, whole) = match bytes.iter().position(|b| *b == b'\n') {
         Some(at) => (bare(&bytes[..at]), true),
         None => (bytes, false),

@@ -78,9 +78,12 @@ connections! {
     pop3: Pop3 "pop3",
     imap: Imap "imap",
     irc: Irc "irc",
+    redis: Redis "redis",
     sip: Sip "sip",
     rtsp: Rtsp "rtsp",
     http: Http "http",
+    shell: Shell "shell",
+    telnet: Telnet "telnet",
 }
 
 /// A protocol on datagrams: name, usual ports, reader.

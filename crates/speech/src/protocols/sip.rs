@@ -42,6 +42,9 @@ const FIELDS: [(&str, &str); 8] = [
 /// A client begins with a request.
 pub fn client(bytes: &[u8]) -> Match {
     let bytes = bytes.trim_ascii_start();
+    if bytes.is_empty() {
+        return Match::No;
+    }
     let end = bytes.iter().position(|b| *b == b'\n');
     let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
     let (method, rest) = word(line);
