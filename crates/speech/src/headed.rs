@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Hash;
 use crate::headers::end_of_head;
 use crate::limits::HELD;
+use crate::lines::end_of_line;
 use crate::message::{Match, Message, Side};
 
 /// What a protocol of heads and bodies adds.
@@ -64,7 +65,7 @@ pub struct Headed {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Half {
     state: State,
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,75 +156,41 @@ impl Half {
         input: &[u8],
         out: &mut Vec<Message>,
     ) -> Option<usize> {
-        let line = input.iter().position(|b| *b == b'\n');
         match self.state {
-            State::Start => return self.start(manner, side, input, out),
+            State::Start => self.start(manner, side, input, out),
             State::Line => {
+                let line = end_of_line(input);
                 self.state = if line.is_some() { State::Start } else { State::Line };
-                return Some(line.map_or(input.len(), |at| at + 1));
+                Some(line.map_or(input.len(), |at| at + 1))
             }
-            State::Rest(so_far, framing) => {
-                let taken = line.unwrap_or(input.len());
-                let so_far = so_far + input[..taken].iter().filter(|b| **b != b'\r').count() as u64;
-                match (line, so_far) {
-                    (None, _) => self.state = State::Rest(so_far, framing),
-                    (Some(_), 0) => self.body::<M>(framing, side, out),
-                    (Some(_), _) => self.state = State::Rest(0, framing),
-                }
-                return Some(taken + usize::from(line.is_some()));
-            }
-            State::Body(left) | State::Chunk(left) => {
-                if let State::Body(_) = self.state
-                    && manner.is_doubtful(side)
-                    && self.pending.as_ref().is_some_and(|p| p.hash.bytes() == 0)
-                {
+            State::Rest(so_far, framing) => Some(self.rest_of_head::<M>(so_far, framing, side, input, out)),
+            State::Body(left) => {
+                if manner.is_doubtful(side) && self.pending.as_ref().is_some_and(|p| p.hash.bytes() == 0) {
                     match M::begins(side, input) {
-                        Match::No => {}
                         Match::Yes => {
                             self.give::<M>(side, out);
                             self.state = State::Start;
                             return Some(0);
                         }
-                        _ if input.len() < HELD => return None,
+                        Match::Maybe if input.len() < HELD => return None,
                         _ => {}
                     }
                 }
-                let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                self.add(&input[..taken]);
-                let left = left - taken as u64;
-                self.state = match self.state {
-                    State::Chunk(_) if left == 0 => State::ChunkSize,
-                    State::Chunk(_) => State::Chunk(left),
-                    _ => State::Body(left),
-                };
-                if self.state == State::Body(0) {
+                let (taken, left) = self.part(left, input);
+                self.state = State::Body(left);
+                if left == 0 {
                     self.give::<M>(side, out);
                     self.state = State::Start;
                 }
-                return Some(taken);
+                Some(taken)
             }
-            State::ChunkSize => match line {
-                Some(at) => {
-                    self.state = match chunk_size(&input[..at]) {
-                        Size::None => State::ChunkSize,
-                        Size::Of(0) => State::Trailer,
-                        Size::Of(n) => State::Chunk(n),
-                        Size::Bad => {
-                            // Nobody knows where the body ends; what comes next is looked through.
-                            self.give::<M>(side, out);
-                            State::Line
-                        }
-                    };
-                    if self.state == State::Line { Some(0) } else { Some(at + 1) }
-                }
-                None if input.len() >= HELD => {
-                    self.give::<M>(side, out);
-                    self.state = State::Line;
-                    Some(0)
-                }
-                None => None,
-            },
-            State::Trailer => match line {
+            State::ChunkSize => self.chunk_size::<M>(side, input, out),
+            State::Chunk(left) => {
+                let (taken, left) = self.part(left, input);
+                self.state = if left == 0 { State::ChunkSize } else { State::Chunk(left) };
+                Some(taken)
+            }
+            State::Trailer => match end_of_line(input) {
                 Some(at) => {
                     if input[..at].iter().all(|b| *b == b'\r') {
                         self.give::<M>(side, out);
@@ -231,22 +198,65 @@ impl Half {
                     }
                     Some(at + 1)
                 }
-                None if input.len() >= HELD => Some(HELD / 2),
-                None => None,
+                None => (input.len() >= HELD).then_some(HELD / 2),
             },
-            State::ToEnd => {
-                self.add(input);
-                Some(input.len())
-            }
+            State::ToEnd => Some(self.part(u64::MAX, input).0),
             State::Other(left) => {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                self.state = match left - taken as u64 {
-                    0 => State::Start,
-                    left => State::Other(left),
-                };
+                let left = left - taken as u64;
+                self.state = if left == 0 { State::Start } else { State::Other(left) };
                 Some(taken)
             }
         }
+    }
+
+    /// Passes over a line of a head that is too long, of which `so_far` bytes came before.
+    fn rest_of_head<M: Manner>(
+        &mut self,
+        so_far: u64,
+        framing: Framing,
+        side: Side,
+        input: &[u8],
+        out: &mut Vec<Message>,
+    ) -> usize {
+        let line = end_of_line(input);
+        let taken = line.unwrap_or(input.len());
+        let so_far = so_far + input[..taken].iter().filter(|b| **b != b'\r').count() as u64;
+        match (line, so_far) {
+            (None, _) => self.state = State::Rest(so_far, framing),
+            (Some(_), 0) => self.body::<M>(framing, side, out),
+            (Some(_), _) => self.state = State::Rest(0, framing),
+        }
+        taken + usize::from(line.is_some())
+    }
+
+    /// The line that says how long a chunk is. Where it does not, nobody knows where the body ends, and what comes is looked
+    /// through for the next message.
+    fn chunk_size<M: Manner>(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> Option<usize> {
+        let size = match end_of_line(input) {
+            Some(at) => (chunk_size(&input[..at]), at + 1),
+            None if input.len() < HELD => return None,
+            None => (Size::Bad, 0),
+        };
+        self.state = match size.0 {
+            Size::None => State::ChunkSize,
+            Size::Of(0) => State::Trailer,
+            Size::Of(n) => State::Chunk(n),
+            Size::Bad => {
+                self.give::<M>(side, out);
+                State::Line
+            }
+        };
+        Some(if self.state == State::Line { 0 } else { size.1 })
+    }
+
+    /// Adds to the body as much as it has `left` and as there is: how much that is, and what is left then.
+    fn part(&mut self, left: u64, input: &[u8]) -> (usize, u64) {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        if let Some(pending) = &mut self.pending {
+            pending.hash.add(&input[..taken]);
+        }
+        (taken, left - taken as u64)
     }
 
     fn start<M: Manner>(
@@ -292,7 +302,8 @@ impl Half {
             out.push(M::message(side, head));
             return Some(head.len());
         }
-        self.pending = Some(Pending { head: head.to_vec(), hash: Hash::default(), cut: split.is_none() });
+        let pending = Pending { head: head.to_vec(), hash: Hash::default(), cut: split.is_none() };
+        self.pending = Some(Box::new(pending));
         match split {
             Some(_) => self.body::<M>(framing, side, out),
             None => self.state = State::Rest(0, framing),
@@ -314,12 +325,6 @@ impl Half {
             Framing::Chunks => State::ChunkSize,
             Framing::ToEnd => State::ToEnd,
         };
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        if let Some(pending) = &mut self.pending {
-            pending.hash.add(bytes);
-        }
     }
 
     /// Gives out the message whose body is over.

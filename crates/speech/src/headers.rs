@@ -3,7 +3,7 @@
 
 use crate::base64;
 use crate::limits::ELEMENTS;
-use crate::lines::{bare, word};
+use crate::lines::{bare, end_of_line, word};
 use crate::message::Message;
 
 /// A head, or what there is of one.
@@ -75,7 +75,7 @@ impl<'a> Head<'a> {
 
 /// Bytes to the first LF, and those behind it.
 fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    match bytes.iter().position(|b| *b == b'\n') {
+    match end_of_line(bytes) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
         None => (bytes, &[]),
     }

@@ -34,7 +34,7 @@ impl Lines {
                 *at = input.len();
                 return None;
             }
-            let end = rest.iter().take(LINE + 1).position(|b| *b == b'\n');
+            let end = end_of_line(&rest[..rest.len().min(LINE + 1)]);
             let passing_over = &mut self.passing_over[side.index()];
             match end {
                 Some(end) => {
@@ -65,6 +65,12 @@ impl Lines {
     pub fn gap(&mut self, side: Side) {
         self.passing_over[side.index()] = true;
     }
+}
+
+/// Where the first LF is. A line that comes byte by byte is looked through again with each of them, so that not finding one
+/// has to be quick: `contains` looks at words, a search for the place at bytes.
+pub fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    bytes.contains(&b'\n').then(|| bytes.iter().position(|b| *b == b'\n')).flatten()
 }
 
 /// Without CR and NUL at the end.

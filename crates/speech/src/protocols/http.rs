@@ -19,7 +19,7 @@ use crate::hash::Hash;
 use crate::headed::{Framing, Headed, Manner};
 use crate::headers::{Head, credentials, end_of_head, status};
 use crate::limits::ELEMENTS;
-use crate::lines::{bare, word};
+use crate::lines::{bare, end_of_line, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where it usually is.
@@ -83,7 +83,7 @@ pub fn client(bytes: &[u8]) -> Match {
     if bytes.is_empty() {
         return Match::No;
     }
-    let (line, whole) = match bytes.iter().position(|b| *b == b'\n') {
+    let (line, whole) = match end_of_line(bytes) {
         Some(at) => (bare(&bytes[..at]), true),
         None => (bytes, false),
     };
@@ -96,14 +96,16 @@ pub fn client(bytes: &[u8]) -> Match {
     let capital = !method.is_empty()
         && method.len() <= 32
         && method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-'));
-    let (target, version) = target_and_version(rest);
+    // OPTIONS begins RTSP and SIP as well, so that its version must tell.
+    if known && separated && is_target(rest) && !method.eq_ignore_ascii_case(b"OPTIONS") {
+        return Match::Yes;
+    }
     let other = [&b" RTSP/"[..], b" SIP/"].iter().any(|v| line.windows(v.len()).any(|w| w == *v));
     match () {
         () if !(known || capital) || other => Match::No,
         () if !separated => if whole { Match::No } else { Match::Maybe },
-        // OPTIONS begins RTSP and SIP as well.
-        () if known && is_target(target) && (whole || !method.eq_ignore_ascii_case(b"OPTIONS")) => Match::Yes,
-        () if !version.is_empty() => Match::Yes,
+        () if known && whole && is_target(rest) => Match::Yes,
+        () if !target_and_version(rest).1.is_empty() => Match::Yes,
         // `GET key` may be what somebody else asks for.
         () if known && capital || !whole => Match::Maybe,
         () => Match::No,
@@ -135,7 +137,7 @@ pub struct Http {
     headed: Headed,
     manner: Http1,
     /// What went through a tunnel.
-    through: [Hash; 2],
+    through: Option<Box<[Hash; 2]>>,
 }
 
 impl Parser for Http {
@@ -144,7 +146,7 @@ impl Parser for Http {
         if self.manner.tunnel.is_none() {
             return taken;
         }
-        self.through[side.index()].add(&input[taken..]);
+        self.through.get_or_insert_default()[side.index()].add(&input[taken..]);
         input.len()
     }
 
@@ -156,8 +158,8 @@ impl Parser for Http {
 
     fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
         self.headed.end(&mut self.manner, side, rest, out);
-        let through = std::mem::take(&mut self.through[side.index()]);
-        if through.bytes() > 0 {
+        let through = self.through.as_mut().map(|hash| std::mem::take(&mut hash[side.index()]));
+        if let Some(through) = through.filter(|hash| hash.bytes() > 0) {
             let verb = self.manner.tunnel.clone();
             out.push(Message { verb, body: Some(through.body()), ..Message::of(Kind::Transfer) });
         }
@@ -196,13 +198,13 @@ impl Manner for Http1 {
     /// A request without a version has no headers, so that another one may follow at once; but many who forget the
     /// version send headers all the same.
     fn split(side: Side, bytes: &[u8]) -> Option<usize> {
+        let first = end_of_line(bytes)? + 1;
         let end = end_of_head(bytes);
-        let first = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1)?;
         if side == Side::Server || !target_and_version(bare(&bytes[..first - 1])).1.is_empty() {
             return end;
         }
         let mut at = first;
-        while let Some(length) = bytes[at..].iter().position(|b| *b == b'\n').map(|n| n + 1) {
+        while let Some(length) = end_of_line(&bytes[at..]).map(|n| n + 1) {
             if client(&bytes[at..at + length]) != Match::No {
                 return Some(at);
             }

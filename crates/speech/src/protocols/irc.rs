@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lines::{Lines, bare, word};
+use crate::lines::{Lines, bare, end_of_line, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 use crate::sasl::Sasl;
 
@@ -20,7 +20,7 @@ const OWN: [&[u8]; 5] = [b"NICK", b"JOIN", b"PRIVMSG", b"CAP", b"NOTICE"];
 
 /// A client begins with a name, which FTP does too, but says more about itself there.
 pub fn client(bytes: &[u8]) -> Match {
-    let end = bytes.iter().position(|b| *b == b'\n');
+    let end = end_of_line(bytes);
     let (first, rest) = word(bare(&bytes[..end.unwrap_or(bytes.len())]));
     let first = first.to_ascii_uppercase();
     let whole = bytes.iter().any(|b| matches!(b, b' ' | b'\n'));
@@ -50,7 +50,7 @@ pub fn server(bytes: &[u8]) -> Match {
     let named = name.iter().all(|b| b.is_ascii_graphic());
     let number = verb.len() == 3 && verb.iter().all(u8::is_ascii_digit);
     let command = [&b"NOTICE"[..], b"PRIVMSG", b"MODE", b"JOIN", b"PING"].contains(&verb);
-    match named && !(name.is_empty() && !line.is_empty()) {
+    match named && (line.is_empty() || !name.is_empty()) {
         false => Match::No,
         true if (number || command) && verb.len() < rest.len() => Match::Yes,
         true if prefixed.contains(&b'\n') => Match::No,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
 use crate::limits::{ELEMENTS, LINE};
-use crate::lines::{Lines, bare, word};
+use crate::lines::{Lines, bare, end_of_line, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where it usually is.
@@ -30,7 +30,7 @@ const SHARED: [&[u8]; 14] = [
 
 /// A client begins with an array of bulk strings, or with a line.
 pub fn client(bytes: &[u8]) -> Match {
-    let end = bytes.iter().position(|b| *b == b'\n');
+    let end = end_of_line(bytes);
     let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
     if let Some(count) = line.strip_prefix(b"*") {
         return match end {
@@ -78,7 +78,7 @@ pub struct Redis {
     /// Elements of each side's array that are passed over.
     elements: [u64; 2],
     /// The body that comes, where it is one.
-    hash: [Option<Hash>; 2],
+    hash: [Option<Box<Hash>>; 2],
     /// What the client's belongs to.
     command: [String; 2],
 }
@@ -110,7 +110,7 @@ impl Parser for Redis {
                             let told = message.as_ref().map(|m| [m.verb.clone(), m.object.clone()].map(Option::unwrap_or_default));
                             self.command = told.unwrap_or_default();
                             (self.left[i], self.elements[i]) = (left, elements);
-                            self.hash[i] = (left > 0).then(Hash::default);
+                            self.hash[i] = (left > 0).then(Box::default);
                         }
                         out.extend(message.map(|m| Message { cut: m.cut || large.is_some(), ..m }));
                         continue;
@@ -181,7 +181,7 @@ impl Redis {
         let mut message = Message::of(Kind::Reply);
         match (line[0], number(&line[1..])) {
             (b'$' | b'=' | b'!', Some(length)) if length > 0 => {
-                (self.left[i], self.hash[i]) = (length, Some(Hash::default()));
+                (self.left[i], self.hash[i]) = (length, Some(Box::default()));
                 return None;
             }
             (b'*' | b'~' | b'>', Some(count)) => self.elements[i] = count,

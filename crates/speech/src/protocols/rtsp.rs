@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::headed::{Framing, Headed, Manner};
 use crate::headers::{Head, credentials, status};
-use crate::lines::{bare, word};
+use crate::lines::{bare, end_of_line, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where it usually is.
@@ -32,7 +32,7 @@ pub fn client(bytes: &[u8]) -> Match {
     if bytes.is_empty() {
         return Match::No;
     }
-    let end = bytes.iter().position(|b| *b == b'\n');
+    let end = end_of_line(bytes);
     let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
     let (method, rest) = word(line);
     let separated = method.len() < line.len();

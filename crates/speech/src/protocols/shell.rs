@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lines::{Lines, bare, is_text, word};
+use crate::lines::{Lines, bare, end_of_line, is_text, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where worms have put it: Blaster's and Sasser's.
@@ -27,7 +27,7 @@ const PLACES: [&[u8]; 6] = [b"/bin/", b"/usr/", b"/tmp/", b"/var/", b"/dev/", b"
 
 /// A client types a line whose first word is a program.
 pub fn client(bytes: &[u8]) -> Match {
-    let end = bytes.iter().position(|b| *b == b'\n');
+    let end = end_of_line(bytes);
     let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
     if line.is_empty() || !is_text(line) {
         return Match::No;

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::lines::{Lines, bare, is_text, word};
+use crate::lines::{Lines, bare, end_of_line, is_text, word};
 use crate::message::{Kind, Match, Message, Parser, Side};
 use crate::sasl::Sasl;
 
@@ -26,7 +26,7 @@ const SHARED: [&[u8]; 6] = [b"AUTH", b"QUIT", b"NOOP", b"RSET", b"HELP", b"DATA"
 
 /// A client begins with a command.
 pub fn client(bytes: &[u8]) -> Match {
-    let end = bytes.iter().position(|b| *b == b'\n');
+    let end = end_of_line(bytes);
     let (first, _) = word(bare(&bytes[..end.unwrap_or(bytes.len())]));
     let first = first.to_ascii_uppercase();
     let whole = bytes.iter().any(|b| matches!(b, b' ' | b'\n'));
@@ -203,7 +203,7 @@ impl Smtp {
             return end;
         }
         let dot = usize::from(start && input[0] == b'.');
-        let line = input.iter().position(|b| *b == b'\n');
+        let line = end_of_line(input);
         let taken = line.map_or(input.len(), |at| at + 1);
         if !self.torn {
             self.mail.add(&input[dot..taken]);

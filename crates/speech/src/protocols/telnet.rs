@@ -282,9 +282,11 @@ fn piece(input: &[u8]) -> Piece {
                 piece.end = End::Line;
                 1
             }
-            [byte, ..] => {
-                piece.text.push(*byte);
-                1
+            _ => {
+                let plain = rest.iter().take(LINE - piece.text.len()).take_while(|b| !matches!(b, 0xff | b'\r' | b'\n'));
+                let plain = plain.count();
+                piece.text.extend_from_slice(&rest[..plain]);
+                plain
             }
         };
         if piece.text.len() >= LINE && piece.end == End::Open {
