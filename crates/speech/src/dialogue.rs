@@ -49,6 +49,8 @@ pub struct Dialogue {
     held: [Vec<u8>; 2],
     /// Whether an end's first bytes were lost, so that its beginning is no beginning.
     torn: [bool; 2],
+    /// Whether bytes are missing behind what is held of an end's beginning.
+    broken: [bool; 2],
     messages: u32,
 }
 
@@ -76,6 +78,7 @@ impl Dialogue {
             state: State::Beginning(None),
             held: [Vec::new(), Vec::new()],
             torn: [false; 2],
+            broken: [false; 2],
             messages: 0,
         }
     }
@@ -105,6 +108,11 @@ impl Dialogue {
     pub fn hear(&mut self, by: End, bytes: &[u8], out: &mut Vec<Heard>) {
         if bytes.is_empty() || self.messages >= MESSAGES {
             return;
+        }
+        // What comes does not continue a beginning that a gap has broken off: it is decided by what there is.
+        if std::mem::take(&mut self.broken[by as usize]) {
+            self.decide(out);
+            self.gap(by);
         }
         match &mut self.state {
             State::Beginning(first) => {
@@ -136,7 +144,8 @@ impl Dialogue {
                 let side = side(self.client, by);
                 speaker.gap(side);
             }
-            State::Beginning(_) => self.torn[by as usize] |= self.held[by as usize].is_empty(),
+            State::Beginning(_) if self.held[by as usize].is_empty() => self.torn[by as usize] = true,
+            State::Beginning(_) => self.broken[by as usize] = true,
             State::Unknown(_) => {}
         }
     }
@@ -172,7 +181,8 @@ impl Dialogue {
         let (mut found, mut asked_in_vain) = (None, false);
         for by in [End::Peer, End::Host] {
             let held = &self.held[by as usize];
-            if held.is_empty() {
+            // Empty lines begin nothing, and much may follow them.
+            if held.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let roles = match self.client {
@@ -323,6 +333,30 @@ mod tests {
         assert_eq!(heard.last().unwrap().service, "smtp");
         let heard = said(&mut Dialogue::new(Some(End::Peer), [1028, 60_666]), &[talk[0], (End::Peer, "E")]);
         assert_eq!(heard, []);
+    }
+
+    #[test]
+    fn a_beginning_is_not_continued_over_a_gap() {
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 21]);
+        let mut heard = Vec::new();
+        dialogue.hear(End::Peer, b"USER br", &mut heard);
+        dialogue.gap(End::Peer);
+        dialogue.hear(End::Peer, b"lost and found\r\nPASS 1\r\n", &mut heard);
+        let login = &heard[0].message;
+        assert_eq!((heard.len(), login.user.as_deref(), login.password.as_deref()), (1, None, Some("1")));
+    }
+
+    #[test]
+    fn empty_lines_decide_nothing() {
+        // Some bots' shells send a line end first.
+        let talk = [(End::Peer, "\n"), (End::Host, "echo open 192.0.2.1 21 > o\r\n")];
+        let heard = said(&mut Dialogue::new(None, [1957, 1924]), &talk);
+        assert_eq!(heard, [(End::Host, "shell", Some("echo".into()))]);
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 5000]);
+        assert_eq!(said(&mut dialogue, &[(End::Peer, "\r\n\r\n")]), []);
+        let mut heard = Vec::new();
+        dialogue.decide(&mut heard);
+        assert_eq!((heard.len(), heard[0].message.kind), (1, Kind::Data));
     }
 
     #[test]

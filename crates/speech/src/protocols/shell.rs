@@ -27,6 +27,7 @@ const PLACES: [&[u8]; 6] = [b"/bin/", b"/usr/", b"/tmp/", b"/var/", b"/dev/", b"
 
 /// A client types a line whose first word is a program.
 pub fn client(bytes: &[u8]) -> Match {
+    let bytes = bytes.trim_ascii_start();
     let end = end_of_line(bytes);
     let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
     if line.is_empty() || !is_text(line) {
