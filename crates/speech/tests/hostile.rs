@@ -108,6 +108,7 @@ fn a_million_pieces() {
     for (start, service) in [
         (&b"GET /a HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n"[..], "http"),
         (b"GET /a HTTP/1.1\n", "http"),
+        (b"GET /a\n", "http"),
         (b"NICK a\r\n", "irc"),
         (b"\xff\xfb\x01", "telnet"),
         (b"*2\r\n$3\r\nGET\r\n", "redis"),

@@ -100,9 +100,12 @@ pub fn client(bytes: &[u8]) -> Match {
     if known && separated && is_target(rest) && !method.eq_ignore_ascii_case(b"OPTIONS") {
         return Match::Yes;
     }
+    if !(known || capital) {
+        return Match::No;
+    }
     let other = [&b" RTSP/"[..], b" SIP/"].iter().any(|v| line.windows(v.len()).any(|w| w == *v));
     match () {
-        () if !(known || capital) || other => Match::No,
+        () if other => Match::No,
         () if !separated => if whole { Match::No } else { Match::Maybe },
         () if known && whole && is_target(rest) => Match::Yes,
         () if !target_and_version(rest).1.is_empty() => Match::Yes,
