@@ -4,7 +4,26 @@ use crate::Outcome;
 use crate::check::{cargo, run as run_command};
 
 /// The targets; each is `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 6] = ["pcap", "pcapng", "frame", "platform", "scenario", "state"];
+const TARGETS: &[&str] = &[
+    "pcap",
+    "pcapng",
+    "frame",
+    "platform",
+    "scenario",
+    "state",
+    "say_ftp",
+    "say_http",
+    "say_imap",
+    "say_irc",
+    "say_pop3",
+    "say_redis",
+    "say_rtsp",
+    "say_shell",
+    "say_sip",
+    "say_smtp",
+    "say_ssdp",
+    "say_telnet",
+];
 
 /// `fuzz TARGET [SECONDS]`.
 pub fn run(rest: &[&str]) -> Outcome {

@@ -49,6 +49,8 @@ pub struct Dialogue {
     held: [Vec<u8>; 2],
     /// Whether an end's first bytes were lost, so that its beginning is no beginning.
     torn: [bool; 2],
+    /// Whether bytes are missing behind what is held of an end's beginning.
+    broken: [bool; 2],
     messages: u32,
 }
 
@@ -76,6 +78,7 @@ impl Dialogue {
             state: State::Beginning(None),
             held: [Vec::new(), Vec::new()],
             torn: [false; 2],
+            broken: [false; 2],
             messages: 0,
         }
     }
@@ -127,13 +130,19 @@ impl Dialogue {
 
     /// Bytes held, for whoever bounds the memory of all dialogues.
     pub fn held(&self) -> usize {
-        self.held[0].len() + self.held[1].len()
+        let parser = if let State::Known(speaker) = &self.state { speaker.held() } else { 0 };
+        self.held[0].len() + self.held[1].len() + parser
     }
 
     /// `by` said `bytes`, next in order.
     pub fn hear(&mut self, by: End, bytes: &[u8], out: &mut Vec<Heard>) {
         if bytes.is_empty() || self.messages >= MESSAGES {
             return;
+        }
+        // What comes does not continue a beginning that a gap has broken off: it is decided by what there is.
+        if std::mem::take(&mut self.broken[by as usize]) {
+            self.decide(out);
+            self.gap(by);
         }
         match &mut self.state {
             State::Beginning(first) => {
@@ -165,7 +174,8 @@ impl Dialogue {
                 let side = side(self.client, by);
                 speaker.gap(side);
             }
-            State::Beginning(_) => self.torn[by as usize] |= self.held[by as usize].is_empty(),
+            State::Beginning(_) if self.held[by as usize].is_empty() => self.torn[by as usize] = true,
+            State::Beginning(_) => self.broken[by as usize] = true,
             State::Unknown(_) => {}
         }
     }
@@ -197,10 +207,12 @@ impl Dialogue {
     /// Looks for a protocol that begins as this does; `now` says that no more bytes will come.
     fn find_out(&mut self, now: bool, out: &mut Vec<Heard>) {
         let mut maybe: Vec<(usize, End, bool)> = Vec::new();
+        let mut weak = Vec::new();
         let (mut found, mut asked_in_vain) = (None, false);
         for by in [End::Peer, End::Host] {
             let held = &self.held[by as usize];
-            if held.is_empty() {
+            // Empty lines begin nothing, and much may follow them.
+            if held.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let roles = match self.client {
@@ -216,26 +228,33 @@ impl Dialogue {
                     Side::Server => (candidate.server)(held),
                 };
                 let client = if *role == Side::Client { by } else { by.other() };
+                let usual = candidate.ports.contains(&self.port);
                 match verdict {
                     Match::Yes => found = found.or(Some((i, client))),
-                    Match::Maybe => maybe.push((i, client, candidate.ports.contains(&self.port))),
+                    Match::OnPort if !usual => continue,
+                    Match::Maybe => maybe.push((i, client, usual)),
+                    Match::OnPort => weak.push((i, client, usual)),
                     Match::No => continue,
                 }
                 any = true;
             }
             asked_in_vain |= !any && roles.contains(&Side::Client);
         }
-        // A server's words that fit several protocols are told apart by what its client says, and the other way round.
-        if found.is_none() && !self.held[0].is_empty() && !self.held[1].is_empty() {
-            found = maybe
-                .iter()
-                .enumerate()
-                .find(|(n, (i, client, _))| maybe[n + 1..].iter().any(|(j, c, _)| (i, client) == (j, c)))
-                .map(|(_, (i, client, _))| (*i, *client));
-        }
+        // A server's words that fit several protocols are told apart by what its client says, and the other way round;
+        // not as long as both fit several, because the next byte may tell.
         let enough = self.held.iter().any(|h| h.len() >= BEGINNING);
-        if found.is_none() && (now || enough) {
-            found = maybe.iter().find(|(_, _, hint)| *hint).or(maybe.first()).map(|(i, c, _)| (*i, *c));
+        let both = |all: &[(usize, End, bool)]| -> Vec<_> {
+            let again = |n: usize| all[n + 1..].iter().any(|m| (m.0, m.1) == (all[n].0, all[n].1));
+            (0..all.len()).filter(|n| again(*n)).map(|n| all[n]).collect()
+        };
+        let mut pairs = both(&maybe);
+        maybe.extend(weak);
+        if pairs.is_empty() {
+            pairs = both(&maybe);
+        }
+        if found.is_none() && (pairs.len() == 1 || now || enough) {
+            let fitting = if pairs.is_empty() { &maybe } else { &pairs };
+            found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));
         }
         let first = match self.state {
             State::Beginning(Some(first)) => first,
@@ -332,6 +351,42 @@ mod tests {
         let heard = said(&mut dialogue, &[(End::Peer, "220 NzmxFtpd 0wns j0\n"), (End::Host, "USER 1\r\n")]);
         assert!(heard.iter().all(|(_, service, _)| *service == "ftp"), "{heard:?}");
         assert_eq!(heard.last().unwrap(), &(End::Host, "ftp", Some("USER".into())));
+    }
+
+    #[test]
+    fn words_of_several_protocols_wait_for_the_next_byte_and_then_for_the_port() {
+        let talk = [(End::Host, "220 ready\r\n"), (End::Peer, "QUIT\r\n")];
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 25]);
+        said(&mut dialogue, &talk);
+        let mut heard = Vec::new();
+        dialogue.decide(&mut heard);
+        assert_eq!(heard.last().unwrap().service, "smtp");
+        let heard = said(&mut Dialogue::new(Some(End::Peer), [1028, 60_666]), &[talk[0], (End::Peer, "E")]);
+        assert_eq!(heard, []);
+    }
+
+    #[test]
+    fn a_beginning_is_not_continued_over_a_gap() {
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 21]);
+        let mut heard = Vec::new();
+        dialogue.hear(End::Peer, b"USER br", &mut heard);
+        dialogue.gap(End::Peer);
+        dialogue.hear(End::Peer, b"lost and found\r\nPASS 1\r\n", &mut heard);
+        let login = &heard[0].message;
+        assert_eq!((heard.len(), login.user.as_deref(), login.password.as_deref()), (1, None, Some("1")));
+    }
+
+    #[test]
+    fn empty_lines_decide_nothing() {
+        // Some bots' shells send a line end first.
+        let talk = [(End::Peer, "\n"), (End::Host, "echo open 192.0.2.1 21 > o\r\n")];
+        let heard = said(&mut Dialogue::new(None, [1957, 1924]), &talk);
+        assert_eq!(heard, [(End::Host, "shell", Some("echo".into()))]);
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 5000]);
+        assert_eq!(said(&mut dialogue, &[(End::Peer, "\r\n\r\n")]), []);
+        let mut heard = Vec::new();
+        dialogue.decide(&mut heard);
+        assert_eq!((heard.len(), heard[0].message.kind), (1, Kind::Data));
     }
 
     #[test]

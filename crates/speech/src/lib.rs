@@ -8,16 +8,20 @@
 //! serialises, so that intake can stop between two packets and go on in another run. Bytes that no parser
 //! understands are data: kept as they are, never an error.
 
+pub mod base64;
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
 pub mod fingerprint;
 pub mod hash;
+pub mod headed;
+pub mod headers;
 pub mod limits;
 pub mod lines;
 pub mod message;
 pub mod ntlm;
 pub mod protocols;
+pub mod sasl;
 pub mod stream;
 #[cfg(test)]
 mod testing;

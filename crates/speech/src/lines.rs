@@ -9,6 +9,7 @@ use crate::message::Side;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Lines {
     passing_over: [bool; 2],
+    encrypted: [bool; 2],
 }
 
 /// One line, without its end.
@@ -22,11 +23,18 @@ pub struct Line<'a> {
 
 impl Lines {
     /// The next line at `*at` of `input`, moving `*at` behind what was taken; `None` where no whole line is there.
-    /// Lines end in LF, CR LF, or (telnet) CR NUL.
+    /// Lines end in LF or CR LF. Where a TLS record begins in the place of a line (STARTTLS and its like), no more lines come.
     pub fn next<'a>(&mut self, side: Side, input: &'a [u8], at: &mut usize) -> Option<Line<'a>> {
         loop {
             let rest = input.get(*at..).unwrap_or_default();
-            let end = rest.iter().take(LINE + 1).position(|b| *b == b'\n');
+            // Content type handshake, version 3.x (RFC 8446, 5.1).
+            let encrypted = &mut self.encrypted[side.index()];
+            *encrypted |= matches!(rest, [0x16, 3, 0..=4, ..]);
+            if *encrypted {
+                *at = input.len();
+                return None;
+            }
+            let end = end_of_line(&rest[..rest.len().min(LINE + 1)]);
             let passing_over = &mut self.passing_over[side.index()];
             match end {
                 Some(end) => {
@@ -57,6 +65,12 @@ impl Lines {
     pub fn gap(&mut self, side: Side) {
         self.passing_over[side.index()] = true;
     }
+}
+
+/// Where the first LF is. A line that comes byte by byte is looked through again with each of them, so that not finding one
+/// has to be quick: `contains` looks at words, a search for the place at bytes.
+pub fn end_of_line(bytes: &[u8]) -> Option<usize> {
+    bytes.contains(&b'\n').then(|| bytes.iter().position(|b| *b == b'\n')).flatten()
 }
 
 /// Without CR and NUL at the end.
@@ -104,6 +118,16 @@ mod tests {
         let (first, at) = all(&mut lines, &long);
         assert_eq!((first.len(), first[0].0.len(), first[0].1, at), (1, LINE, true, long.len()));
         assert_eq!(all(&mut lines, b"AAAA\r\nQUIT\r\n").0, [(b"QUIT".to_vec(), false)]);
+    }
+
+    #[test]
+    fn a_tls_record_ends_all_lines() {
+        let mut lines = Lines::default();
+        assert_eq!(
+            all(&mut lines, b"STARTTLS\r\n\x16\x03\x01\x02\x00\nQUIT\n").0,
+            [(b"STARTTLS".to_vec(), false)]
+        );
+        assert_eq!(all(&mut lines, b"\nQUIT\n"), (vec![], 6));
     }
 
     #[test]

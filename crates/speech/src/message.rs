@@ -166,6 +166,8 @@ pub enum Match {
     Yes,
     /// They may be: more bytes, the other side's, or the port must tell.
     Maybe,
+    /// They may be, but so begins much else: they count as [`Match::Maybe`] on a usual port and as [`Match::No`] elsewhere.
+    OnPort,
     /// They are not.
     No,
 }
@@ -185,13 +187,14 @@ impl Match {
         match (self, other) {
             (Match::Yes, _) | (_, Match::Yes) => Match::Yes,
             (Match::Maybe, _) | (_, Match::Maybe) => Match::Maybe,
+            (Match::OnPort, _) | (_, Match::OnPort) => Match::OnPort,
             _ => Match::No,
         }
     }
 }
 
-/// A protocol on a TCP connection. One lives as long as its connection, is plain data, and never holds bytes itself: what it does not take
-/// stays with the dialogue and comes again, longer.
+/// A protocol on a TCP connection. One lives as long as its connection, is plain data, and holds no bytes itself but a head whose body
+/// still comes: what it does not take stays with the dialogue and comes again, longer.
 pub trait Parser {
     /// Takes whole messages off the front of `input`, what `side` said and is not yet taken, and returns how many bytes it
     /// took. 0 means that the first message is not there whole. The dialogue holds at most [`crate::limits::HELD`] bytes for it:
@@ -205,6 +208,11 @@ pub trait Parser {
 
     /// `side` says no more; `rest` is what it said last and nobody took.
     fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>);
+
+    /// Bytes it keeps of a message whose head was taken and whose body still comes.
+    fn held(&self) -> usize {
+        0
+    }
 }
 
 /// Text from the wire: UTF-8 where valid, else Latin-1 (words.md), at most [`TEXT`] bytes of it.

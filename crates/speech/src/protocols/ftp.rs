@@ -22,7 +22,8 @@ const OWN: [&[u8]; 22] = [
 ];
 
 /// Commands that other protocols have too.
-const SHARED: [&[u8]; 7] = [b"USER", b"PASS", b"AUTH", b"FEAT", b"SYST", b"OPTS", b"HELP"];
+const SHARED: [&[u8]; 9] =
+    [b"USER", b"PASS", b"AUTH", b"FEAT", b"SYST", b"OPTS", b"HELP", b"NOOP", b"QUIT"];
 
 /// Transfers go over a connection of their own.
 const TRANSFERS: [&str; 8] = ["RETR", "STOR", "APPE", "STOU", "LIST", "NLST", "MLSD", "MLST"];

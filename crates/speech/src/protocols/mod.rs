@@ -65,6 +65,9 @@ macro_rules! connections {
                     $(Speaker::$told_parser(parser) => parser.end(side, rest, out),)*
                 }
             }
+            fn held(&self) -> usize {
+                match self { $(Speaker::$parser(parser) => parser.held(),)* }
+            }
         }
 
         /// All protocols on connections; of two that recognise the same bytes the first is taken.
@@ -95,6 +98,16 @@ connections! {
     ftp: Ftp "ftp",
     ;
     ftp::FtpData: FtpData "ftp-data",
+    smtp: Smtp "smtp",
+    pop3: Pop3 "pop3",
+    imap: Imap "imap",
+    irc: Irc "irc",
+    redis: Redis "redis",
+    sip: Sip "sip",
+    rtsp: Rtsp "rtsp",
+    http: Http "http",
+    shell: Shell "shell",
+    telnet: Telnet "telnet",
 }
 
 /// A protocol on datagrams: name, usual ports, reader.
@@ -110,6 +123,10 @@ macro_rules! datagrams {
 datagrams! {
     netbios_names "netbios_names",
     netbios_datagrams "netbios_datagrams",
+pub mod ssdp;
+
+    ssdp "ssdp",
+    sip "sip",
 }
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first

@@ -1,0 +1,6 @@
+//! Any bytes, as both ends of a connection and as a datagram, are read as telnet.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| trapline_speech::exercise::exercise("telnet", data));
