@@ -8,9 +8,11 @@
 //! serialises, so that intake can stop between two packets and go on in another run. Bytes that no parser
 //! understands are data: kept as they are, never an error.
 
+pub mod ber;
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
+pub mod frames;
 pub mod hash;
 pub mod limits;
 pub mod lines;
