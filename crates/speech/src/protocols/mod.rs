@@ -70,6 +70,7 @@ macro_rules! connections {
 }
 
 connections! {
+    mysql: Mysql "mysql",
     ftp: Ftp "ftp",
 }
 
