@@ -71,6 +71,10 @@ macro_rules! connections {
 
 connections! {
     mysql: Mysql "mysql",
+    postgresql: Postgresql "postgresql",
+    vnc: Vnc "vnc",
+    mqtt: Mqtt "mqtt",
+    adb: Adb "adb",
     ftp: Ftp "ftp",
 }
 
