@@ -75,6 +75,8 @@ connections! {
     vnc: Vnc "vnc",
     mqtt: Mqtt "mqtt",
     adb: Adb "adb",
+    ldap: Ldap "ldap",
+    dns: Dns "dns",
     ftp: Ftp "ftp",
 }
 
@@ -88,7 +90,10 @@ macro_rules! datagrams {
     };
 }
 
-datagrams! {}
+datagrams! {
+    dns "dns",
+    ldap "ldap",
+}
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
 /// those that are usual on that port, then the others.
