@@ -76,8 +76,11 @@ connections! {
     mqtt: Mqtt "mqtt",
     adb: Adb "adb",
     ldap: Ldap "ldap",
+    sunrpc: Sunrpc "sunrpc",
     dns: Dns "dns",
     ftp: Ftp "ftp",
+    memcached: Memcached "memcached",
+    socks: Socks "socks",
 }
 
 /// A protocol on datagrams: name, usual ports, reader.
@@ -93,6 +96,8 @@ macro_rules! datagrams {
 datagrams! {
     dns "dns",
     ldap "ldap",
+    memcached "memcached",
+    sunrpc "sunrpc",
 }
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
