@@ -157,7 +157,11 @@ fn message(bytes: &[u8], torn: bool) -> Option<Message> {
         };
         if first.is_none() {
             let (name, kind, class) = (record.name.clone(), record.kind, record.class);
-            first.insert(Question { name, kind, class }).tell(&mut message);
+            let question = Question { name, kind, class };
+            if !question.is_likely() {
+                return None;
+            }
+            first.insert(question).tell(&mut message);
         }
         match record.kind {
             41 => message.detail("edns", record.class.to_string().as_bytes()),
@@ -341,6 +345,8 @@ mod tests {
         // NBSTAT of `*`, as Windows asks.
         let netbios = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x20CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0\x21\0\x01";
         assert!(datagram(Side::Client, netbios).is_none());
+        let netbios = b"\x12\x34\x84\0\0\0\0\x01\0\0\0\0\x20CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0\0\x21\0\x01\0\0\0\0\0\x01\0";
+        assert!(datagram(Side::Server, netbios).is_none());
     }
 
     #[test]

@@ -15,16 +15,22 @@ pub const UDP_PORTS: &[u16] = &[500, 4500];
 
 /// A datagram.
 pub fn datagram(side: Side, bytes: &[u8]) -> Option<Message> {
-    let bytes = bytes.strip_prefix(&[0; 4]).unwrap_or(bytes);
+    read(side, bytes).or_else(|| read(side, bytes.strip_prefix(&[0; 4])?))
+}
+
+fn read(side: Side, bytes: &[u8]) -> Option<Message> {
     let mut fields = Fields(bytes);
-    let (initiator, _responder) = (fields.take(8)?, fields.take(8)?);
+    let initiator = fields.take(8)?;
+    fields.take(8)?;
     let (payload, version, exchange, flags) =
         (fields.byte()?, fields.byte()?, fields.byte()?, fields.byte()?);
     fields.be32()?;
     let length = fields.be32()? as usize;
     let verb = exchange_name(version, exchange)?;
     let allowed = if version >> 4 == 1 { 0x07 } else { 0x38 };
-    if initiator == [0; 8] || length != bytes.len() || flags & !allowed != 0 {
+    // Windows refuses with a notification in which both cookies are zero.
+    let nobody = initiator == [0; 8] && (version, exchange) != (0x10, 5);
+    if nobody || length != bytes.len() || flags & !allowed != 0 {
         return None;
     }
     let answers = if version >> 4 == 2 { flags & 0x20 != 0 } else { side == Side::Server };
@@ -108,6 +114,12 @@ mod tests {
         assert_eq!(found.details, details.map(|(n, v)| (n, v.to_owned())));
         assert_eq!(datagram(Side::Client, &[&[0; 4], &bytes[..]].concat()), Some(found));
         assert!(datagram(Side::Client, &bytes[..bytes.len() - 1]).is_none());
+        // Nobody's cookies, in a notification only.
+        let mut nobody = message(0x10, 5, 0, &[(11, &[0; 8])]);
+        nobody[..8].fill(0);
+        assert!(datagram(Side::Client, &nobody).is_some());
+        nobody[18] = 2;
+        assert!(datagram(Side::Client, &nobody).is_none());
     }
 
     #[test]

@@ -26,14 +26,20 @@ pub const UDP_PORTS: &[u16] = &[389];
 /// Filters within filters are shown so deep.
 const DEPTH: u32 = 8;
 
+/// Tags of operations that ask.
+const ASKS: [u8; 9] = [0x60, 0x42, 0x63, 0x66, 0x68, 0x4a, 0x6c, 0x6e, 0x77];
+
+/// Tags of those that answer.
+const ANSWERS: [u8; 10] = [0x61, 0x64, 0x65, 0x67, 0x69, 0x6b, 0x6d, 0x6f, 0x73, 0x78];
+
 /// A client begins with a message that asks.
 pub fn client(bytes: &[u8]) -> Match {
-    begins(bytes, &[0x60, 0x42, 0x63, 0x66, 0x68, 0x4a, 0x6c, 0x6e, 0x77])
+    begins(bytes, &ASKS)
 }
 
 /// A server begins with one that answers.
 pub fn server(bytes: &[u8]) -> Match {
-    begins(bytes, &[0x61, 0x64, 0x65, 0x67, 0x69, 0x6b, 0x6d, 0x6f, 0x73, 0x78])
+    begins(bytes, &ANSWERS)
 }
 
 /// Whether a message whose operation has one of these tags begins: sequence, number of one to four bytes, operation.
@@ -53,7 +59,8 @@ fn begins(bytes: &[u8], tags: &[u8]) -> Match {
                 Some(Some((_, own, length))) => {
                     let end = head + 2 + usize::from(count) + own + length;
                     // Controls may follow, nothing else.
-                    if end == whole || end + 2 <= whole && operation[0] != 0x42 { Match::Yes } else { Match::No }
+                    let controls = end + 2 <= whole && bytes.get(end).is_none_or(|tag| *tag == 0xa0);
+                    if end == whole || controls { Match::Yes } else { Match::No }
                 }
                 Some(None) => Match::No,
                 None => Match::Maybe,
@@ -126,7 +133,7 @@ fn message(bytes: &[u8]) -> Option<Message> {
     let (tag, head, length) = header(fields.0)??;
     let inside = fields.0.get(head..)?;
     let fields = Fields(&inside[..inside.len().min(length)]);
-    let mut message = Message::of(if client(bytes) == Match::Yes { Kind::Request } else { Kind::Reply });
+    let mut message = Message::of(if ASKS.contains(&tag) { Kind::Request } else { Kind::Reply });
     let (verb, read): (_, fn(Fields, &mut Message) -> Option<()>) = match tag {
         0x60 => ("bind", bind),
         0x42 => ("unbind", |_, _| None),
@@ -157,7 +164,7 @@ fn message(bytes: &[u8]) -> Option<Message> {
 fn bind(mut fields: Fields, message: &mut Message) -> Option<()> {
     message.detail("version", integer(&mut fields, 2)?.to_string().as_bytes());
     let name = expect(&mut fields, 4)?.0;
-    message.user = Some(message.keep(name));
+    message.user = (!name.is_empty()).then(|| message.keep(name));
     let credentials = element(&mut fields)?;
     match credentials.tag {
         0x80 if !name.is_empty() || !credentials.content.0.is_empty() => {
@@ -328,12 +335,13 @@ mod tests {
         // RFC 4513's simple bind; result 49 is invalidCredentials.
         let bind = message(&tlv(0x60, &[&[2, 1, 3], &text("cn=admin,dc=example"), &tlv(0x80, &[b"secret"])]));
         let refusal = message(&tlv(0x61, &[&[10, 1, 49], &text(""), &text("80090308: LdapErr")]));
-        let unbind = message(&[0x42, 0]);
+        // With a control, as Java sends it.
+        let unbind = message(&[&[0x42, 0][..], &tlv(0xa0, &[&tlv(0x30, &[&text("2.16.840.1.113730.3.4.2")])])].concat());
         let messages = talk("ldap", &[(Side::Client, &bind), (Side::Server, &refusal), (Side::Client, &unbind)]);
         let login = &messages[0].1;
         assert_eq!((login.user.as_deref(), login.password.as_deref()), (Some("cn=admin,dc=example"), Some("secret")));
         assert_eq!((messages[1].1.status, messages[1].1.object.as_deref()), (Some(49), Some("80090308: LdapErr")));
-        assert_eq!(messages[2].1.verb.as_deref(), Some("unbind"));
+        assert_eq!((messages[2].1.kind, messages[2].1.verb.as_deref()), (Kind::Request, Some("unbind")));
     }
 
     #[test]
@@ -359,7 +367,7 @@ mod tests {
                 (Side::Server, &message(&tlv(0x64, &[&text("a"), &attributes]))),
             ],
         );
-        assert_eq!(messages[0].1.password, None);
+        assert_eq!((messages[0].1.user.as_deref(), messages[0].1.password.as_deref()), (None, None));
         let asked = by(Side::Client, &messages)[1];
         assert_eq!((asked.verb.as_deref(), asked.object.as_deref()), (Some("search"), Some("a")));
         assert_eq!(asked.details[1], ("filter", "(objectClass=*)".to_owned()));

@@ -139,7 +139,8 @@ fn private(first: u8, bytes: &[u8]) -> Option<Message> {
         return None;
     }
     let data = fields.take(items * size)?;
-    let padded = fields.0.len() <= 220 && fields.0.len() % 4 == 0 && fields.0.iter().all(|b| *b == 0);
+    let padded =
+        fields.0.len() <= 220 && fields.0.len().is_multiple_of(4) && fields.0.iter().all(|b| *b == 0);
     let fits = if answers { fields.0.is_empty() } else { padded && error == 0 && first & 0x40 == 0 };
     if !fits || items > 0 && size == 0 {
         return None;

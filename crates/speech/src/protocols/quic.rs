@@ -42,7 +42,7 @@ fn is_spoken(version: u32) -> bool {
 }
 
 fn offers(mut fields: Fields) -> Option<Message> {
-    if fields.0.is_empty() || fields.0.len() % 4 != 0 || fields.0.len() > 4 * ELEMENTS {
+    if fields.0.is_empty() || !fields.0.len().is_multiple_of(4) || fields.0.len() > 4 * ELEMENTS {
         return None;
     }
     let versions = std::iter::from_fn(|| fields.be32()).collect::<Vec<_>>();

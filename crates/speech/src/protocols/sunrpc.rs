@@ -108,7 +108,7 @@ impl Parser for Sunrpc {
 
 /// A datagram: a call or an answer that fills it.
 pub fn datagram(_side: Side, bytes: &[u8]) -> Option<Message> {
-    if bytes.len() % 4 != 0 {
+    if !bytes.len().is_multiple_of(4) {
         return None;
     }
     call(bytes, true).or_else(|| reply(bytes, true, false))
