@@ -4,7 +4,31 @@ use crate::Outcome;
 use crate::check::{cargo, run as run_command};
 
 /// The targets; each is `fuzz/fuzz_targets/NAME.rs`.
-const TARGETS: [&str; 6] = ["pcap", "pcapng", "frame", "platform", "scenario", "state"];
+const TARGETS: &[&str] = &[
+    "pcap",
+    "pcapng",
+    "frame",
+    "platform",
+    "scenario",
+    "state",
+    "say_mysql",
+    "say_postgresql",
+    "say_vnc",
+    "say_socks",
+    "say_mqtt",
+    "say_ldap",
+    "say_dns",
+    "say_adb",
+    "say_memcached",
+    "say_sunrpc",
+    "say_ntp",
+    "say_snmp",
+    "say_tftp",
+    "say_isakmp",
+    "say_quic",
+    "say_messenger",
+    "say_ms_sql_browser",
+];
 
 /// `fuzz TARGET [SECONDS]`.
 pub fn run(rest: &[&str]) -> Outcome {
