@@ -227,16 +227,14 @@ fn filter(fields: &mut Fields, depth: u32, text: &mut Vec<u8>) -> Option<()> {
             text.extend(expect(&mut inside, 4).map_or(&b""[..], |f| f.0));
             text.push(b'=');
             let mut parts = expect(&mut inside, 0x30).unwrap_or(Fields(b""));
-            let mut open = true;
             while let Some(part) = element(&mut parts) {
-                if part.tag != 0x80 && open {
+                // Beginning, middles, end.
+                if part.tag != 0x80 && text.last() != Some(&b'*') {
                     text.push(b'*');
                 }
                 text.extend(part.content.0);
-                open = part.tag != 0x82;
-                if open {
+                if part.tag != 0x82 {
                     text.push(b'*');
-                    open = false;
                 }
             }
         }
