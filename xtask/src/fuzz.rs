@@ -23,6 +23,23 @@ const TARGETS: &[&str] = &[
     "say_smtp",
     "say_ssdp",
     "say_telnet",
+    "say_mysql",
+    "say_postgresql",
+    "say_vnc",
+    "say_socks",
+    "say_mqtt",
+    "say_ldap",
+    "say_dns",
+    "say_adb",
+    "say_memcached",
+    "say_sunrpc",
+    "say_ntp",
+    "say_snmp",
+    "say_tftp",
+    "say_isakmp",
+    "say_quic",
+    "say_messenger",
+    "say_ms_sql_browser",
 ];
 
 /// `fuzz TARGET [SECONDS]`.

@@ -255,6 +255,9 @@ impl Dialogue {
         if found.is_none() && (pairs.len() == 1 || now || enough) {
             let fitting = if pairs.is_empty() { &maybe } else { &pairs };
             found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));
+        if found.is_none() && (now || enough) {
+            maybe.retain(|(i, client, _)| self.makes_sense(*i, *client));
+            found = maybe.iter().find(|(_, _, hint)| *hint).or(maybe.first()).map(|(i, c, _)| (*i, *c));
         }
         let first = match self.state {
             State::Beginning(Some(first)) => first,
@@ -276,6 +279,18 @@ impl Dialogue {
         } else {
             self.held = held;
         }
+    }
+
+    /// Whether a protocol that may be spoken makes anything of what was said: who guesses wrong loses the bytes.
+    fn makes_sense(&self, i: usize, client: End) -> bool {
+        let mut speaker = (CANDIDATES[i].start)();
+        let mut messages = Vec::new();
+        for by in [client, client.other()] {
+            let (side, held) = (side(Some(client), by), &self.held[by as usize]);
+            let taken = speaker.read(side, held, &mut messages).min(held.len());
+            speaker.end(side, &held[taken..], &mut messages);
+        }
+        !messages.is_empty()
     }
 
     fn read(&mut self, by: End, bytes: &[u8], out: &mut Vec<Heard>) {
@@ -392,9 +407,22 @@ mod tests {
     #[test]
     fn bytes_that_nobody_knows_are_kept_once_for_each_end() {
         let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 17300]);
-        let heard =
-            said(&mut dialogue, &[(End::Peer, "\x01\x02\x03"), (End::Host, "\x07"), (End::Peer, "\x04")]);
+        let heard = said(
+            &mut dialogue,
+            &[(End::Peer, "\x01\x02\x03\u{7ff}"), (End::Host, "\x07"), (End::Peer, "\x04")],
+        );
         assert_eq!(heard, [(End::Peer, "", None), (End::Host, "", None)]);
+    }
+
+    #[test]
+    fn a_guess_that_tells_nothing_is_no_protocol() {
+        // Could be the length of a DNS message.
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 17300]);
+        let mut out = Vec::new();
+        dialogue.hear(End::Peer, &[1, 2, 3], &mut out);
+        assert_eq!(out, []);
+        dialogue.decide(&mut out);
+        assert_eq!((out.len(), out[0].service, out[0].message.kind), (1, "", Kind::Data));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub mod binary;
 pub mod dialogue;
 pub mod exercise;
 pub mod fingerprint;
+pub mod ber;
+pub mod frames;
 pub mod hash;
 pub mod headed;
 pub mod headers;

@@ -8,6 +8,10 @@ pub const HELD: usize = 16 * 1024 + 512;
 /// about 8,000.
 pub const LINE: usize = 8 * 1024;
 
+/// Bytes of one frame of a protocol of frames; the rest of a longer one is passed over. Less than [`HELD`], so that a frame
+/// that is too long is cut and not lost.
+pub const FRAME: usize = 16 * 1024;
+
 /// Bytes of one text that a message keeps. The longest worm request of 2001 (Code Red) has 379 characters.
 pub const TEXT: usize = 4 * 1024;
 

@@ -108,7 +108,25 @@ connections! {
     http: Http "http",
     shell: Shell "shell",
     telnet: Telnet "telnet",
+    mysql: Mysql "mysql",
+    postgresql: Postgresql "postgresql",
+    vnc: Vnc "vnc",
+    mqtt: Mqtt "mqtt",
+    adb: Adb "adb",
+    ldap: Ldap "ldap",
+    sunrpc: Sunrpc "sunrpc",
+    dns: Dns "dns",
+    memcached: Memcached "memcached",
+    socks: Socks "socks",
 }
+
+pub mod isakmp;
+pub mod messenger;
+pub mod ms_sql_browser;
+pub mod ntp;
+pub mod quic;
+pub mod snmp;
+pub mod tftp;
 
 /// A protocol on datagrams: name, usual ports, reader.
 pub type Datagram = (&'static str, &'static [u16], fn(Side, &[u8]) -> Option<Message>);
@@ -127,12 +145,26 @@ pub mod ssdp;
 
     ssdp "ssdp",
     sip "sip",
+/// Protocols whose shortest datagrams could be anybody's: they count on their usual ports only.
+const AT_HOME: &[&str] = &["ms_sql_browser"];
+    dns "dns",
+    snmp "snmp",
+    ldap "ldap",
+    isakmp "isakmp",
+    quic "quic",
+    messenger "messenger",
+    sunrpc "sunrpc",
+    memcached "memcached",
+    tftp "tftp",
+    ntp "ntp",
+    ms_sql_browser "ms_sql_browser",
 }
 
 /// Reads a datagram that `side` sent; `port` is the server's. The protocol's name and the message, where one knows it: first
 /// those that are usual on that port, then the others.
 pub fn datagram(side: Side, port: u16, bytes: &[u8]) -> Option<(&'static str, Message)> {
     let usual = DATAGRAMS.iter().filter(|(_, ports, _)| ports.contains(&port));
-    let others = DATAGRAMS.iter().filter(|(_, ports, _)| !ports.contains(&port));
+    let others =
+        DATAGRAMS.iter().filter(|(name, ports, _)| !ports.contains(&port) && !AT_HOME.contains(name));
     usual.chain(others).find_map(|(name, _, read)| Some((*name, read(side, bytes)?)))
 }

@@ -1,0 +1,6 @@
+//! Any bytes as a talk of dns.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| trapline_speech::exercise::exercise("dns", data));

@@ -1,0 +1,6 @@
+//! Any bytes as a talk of mqtt.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| trapline_speech::exercise::exercise("mqtt", data));
