@@ -253,11 +253,11 @@ impl Dialogue {
             pairs = both(&maybe);
         }
         if found.is_none() && (pairs.len() == 1 || now || enough) {
-            let fitting = if pairs.is_empty() { &maybe } else { &pairs };
+            let mut fitting = if pairs.is_empty() { maybe.clone() } else { pairs };
+            if now || enough {
+                fitting.retain(|(i, client, _)| self.makes_sense(*i, *client));
+            }
             found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));
-        if found.is_none() && (now || enough) {
-            maybe.retain(|(i, client, _)| self.makes_sense(*i, *client));
-            found = maybe.iter().find(|(_, _, hint)| *hint).or(maybe.first()).map(|(i, c, _)| (*i, *c));
         }
         let first = match self.state {
             State::Beginning(Some(first)) => first,

@@ -9,11 +9,11 @@
 //! understands are data: kept as they are, never an error.
 
 pub mod base64;
+pub mod ber;
 pub mod binary;
 pub mod dialogue;
 pub mod exercise;
 pub mod fingerprint;
-pub mod ber;
 pub mod frames;
 pub mod hash;
 pub mod headed;

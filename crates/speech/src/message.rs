@@ -1,7 +1,5 @@
 //! A message, and what every protocol's parser has in common.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{DETAILS, TEXT};
@@ -86,7 +84,7 @@ pub struct Message {
     /// What it carries beside its header.
     pub body: Option<Body>,
     /// Further facts, name and text, in the order in which they stand in the message.
-    pub details: Vec<(Cow<'static, str>, String)>,
+    pub details: Vec<(&'static str, String)>,
     /// Whether something of it was left out because of a limit.
     pub cut: bool,
     /// A connection of its own on which a transfer that belongs to this message will come.
@@ -131,7 +129,7 @@ impl Message {
             return;
         }
         let value = self.keep(value);
-        self.details.push((Cow::Borrowed(name), value));
+        self.details.push((name, value));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
@@ -65,15 +66,15 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// Details as lines; line ends inside a value are written as `\n`, and the backslash doubled.
-fn lines(details: &[(Cow<'static, str>, String)]) -> Option<String> {
-    let line = |(name, value): &(Cow<'static, str>, String)| {
+fn lines(details: &[(&'static str, String)]) -> Option<String> {
+    let line = |(name, value): &(&'static str, String)| {
         format!("{name}: {}", value.replace('\\', "\\\\").replace('\r', "\\r").replace('\n', "\\n"))
     };
     (!details.is_empty()).then(|| details.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 /// Reads [`lines`] back.
-fn details(text: &str) -> Vec<(Cow<'static, str>, String)> {
+fn details(text: &str) -> Vec<(&'static str, String)> {
     let plain = |value: &str| {
         let (mut out, mut characters) = (String::with_capacity(value.len()), value.chars());
         while let Some(c) = characters.next() {
@@ -88,8 +89,20 @@ fn details(text: &str) -> Vec<(Cow<'static, str>, String)> {
     };
     text.split('\n')
         .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (Cow::Owned(name.to_owned()), plain(value)))
+        .map(|(name, value)| (known_name(name), plain(value)))
         .collect()
+}
+
+/// The name of a fact as the parsers have it: they know a few hundred, and each is kept once for as long as the program runs.
+fn known_name(name: &str) -> &'static str {
+    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut names = NAMES.lock().expect("no panic while it is held");
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    names.insert(kept);
+    kept
 }
 
 /// Columns of `requests`.
@@ -232,8 +245,8 @@ mod tests {
             verb: Some("GET".into()),
             body: Some(Hash::of(b"\0\\x41")),
             details: vec![
-                (Cow::Borrowed("host"), "a: b".into()),
-                (Cow::Borrowed("odd"), "one\ntwo\\n\r".into()),
+                ("host", "a: b".into()),
+                ("odd", "one\ntwo\\n\r".into()),
             ],
             status: Some(-4),
             ..Message::of(Kind::Hello)

@@ -66,7 +66,10 @@ macro_rules! connections {
                 }
             }
             fn held(&self) -> usize {
-                match self { $(Speaker::$parser(parser) => parser.held(),)* }
+                match self {
+                    $(Speaker::$parser(parser) => parser.held(),)*
+                    $(Speaker::$told_parser(parser) => parser.held(),)*
+                }
             }
         }
 
@@ -83,8 +86,6 @@ macro_rules! connections {
     };
 }
 
-pub mod netbios_datagrams;
-pub mod netbios_names;
 // Frames under SMB; no service of its own.
 mod netbios_session;
 
@@ -95,9 +96,14 @@ connections! {
     smb: Smb "smb",
     tds: Tds "tds",
     rdp: Rdp "rdp",
+    mysql: Mysql "mysql",
+    postgresql: Postgresql "postgresql",
+    vnc: Vnc "vnc",
+    mqtt: Mqtt "mqtt",
+    adb: Adb "adb",
+    ldap: Ldap "ldap",
+    sunrpc: Sunrpc "sunrpc",
     ftp: Ftp "ftp",
-    ;
-    ftp::FtpData: FtpData "ftp-data",
     smtp: Smtp "smtp",
     pop3: Pop3 "pop3",
     imap: Imap "imap",
@@ -106,26 +112,24 @@ connections! {
     sip: Sip "sip",
     rtsp: Rtsp "rtsp",
     http: Http "http",
-    shell: Shell "shell",
-    telnet: Telnet "telnet",
-    mysql: Mysql "mysql",
-    postgresql: Postgresql "postgresql",
-    vnc: Vnc "vnc",
-    mqtt: Mqtt "mqtt",
-    adb: Adb "adb",
-    ldap: Ldap "ldap",
-    sunrpc: Sunrpc "sunrpc",
-    dns: Dns "dns",
     memcached: Memcached "memcached",
+    shell: Shell "shell",
+    dns: Dns "dns",
     socks: Socks "socks",
+    telnet: Telnet "telnet",
+    ;
+    ftp::FtpData: FtpData "ftp-data",
 }
 
 pub mod isakmp;
 pub mod messenger;
 pub mod ms_sql_browser;
+pub mod netbios_datagrams;
+pub mod netbios_names;
 pub mod ntp;
 pub mod quic;
 pub mod snmp;
+pub mod ssdp;
 pub mod tftp;
 
 /// A protocol on datagrams: name, usual ports, reader.
@@ -138,15 +142,14 @@ macro_rules! datagrams {
     };
 }
 
+/// Protocols whose shortest datagrams could be anybody's: they count on their usual ports only.
+const AT_HOME: &[&str] = &["ms_sql_browser"];
+
 datagrams! {
     netbios_names "netbios_names",
     netbios_datagrams "netbios_datagrams",
-pub mod ssdp;
-
     ssdp "ssdp",
     sip "sip",
-/// Protocols whose shortest datagrams could be anybody's: they count on their usual ports only.
-const AT_HOME: &[&str] = &["ms_sql_browser"];
     dns "dns",
     snmp "snmp",
     ldap "ldap",
