@@ -19,7 +19,8 @@ use crate::talk::{Part, Talk};
 use crate::target::Target;
 
 /// The site's router, as the capture sees it.
-const ROUTER_MAC: [u8; 6] = [0x00, 0x00, 0x0c, 0x07, 0xac, 0x01];
+pub(crate) const ROUTER_MAC: [u8; 6] = [0x00, 0x00, 0x0c, 0x07, 0xac, 0x01];
+
 /// Builds frames.
 pub(crate) struct Frames<'a> {
     plan: &'a Plan,
@@ -69,7 +70,7 @@ impl<'a> Frames<'a> {
             src: IpAddr::V4(from.ip),
             dst: IpAddr::V4(self.hosts[usize::from(what.host)]),
             ttl: system.ttl - system::hops(from.ip),
-            // An identification that counts is zero once in 65,536 packets: a fingerprint would change.
+            // Zero, as one in 65,536 would be by chance, is another fingerprint.
             id: if system.id { number.max(1) } else { 0 },
             df: system.df,
         };
@@ -247,7 +248,7 @@ struct Connection {
     ours: u32,
 }
 
-fn host_mac(host: u8) -> [u8; 6] {
+pub(crate) fn host_mac(host: u8) -> [u8; 6] {
     [0x00, 0x0c, 0x29, 0x13, 0x37, host]
 }
 

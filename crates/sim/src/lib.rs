@@ -17,6 +17,7 @@ mod payload;
 mod places;
 pub mod plan;
 mod platform;
+pub mod scanners;
 pub mod scenario;
 pub mod study;
 pub mod system;

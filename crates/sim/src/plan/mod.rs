@@ -1,9 +1,10 @@
 //! The plan: every source, every packet's time, port and host, decided before a byte is written.
 //!
 //! Steps, each in its file: `casting` fills table 1 and the cast, `rare` invents what fills the rest,
-//! `hosts` says who reaches which hosts, `identity` gives addresses, `origin` a place and a system, `steps`
-//! turns a role into knocks and talks, `budget` adds packets until the totals are exact, `words` lets some of them
-//! speak, `timeline` puts all on the clock and `hours` on the attackers' own. A plan of three million packets is a few megabytes: packets are steps with a count.
+//! `hosts` says who reaches which hosts, `identity` gives addresses, `origin` a place and a system,
+//! `steps` turns a role into knocks and talks, `budget` adds packets until the totals are exact, `words`
+//! lets some of them speak, `timeline` puts all on the clock and `hours` on the attackers' own.
+//! A plan of three million packets is a few megabytes: packets are steps with a count.
 
 mod budget;
 mod casting;
