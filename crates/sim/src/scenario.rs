@@ -284,6 +284,7 @@ mod tests {
         check("\"Europe/Amsterdam\"", "\"Europe/Leiden\"", "Europe/Leiden");
         check("hours = \"office\"", "hours = \"oficce\"", "[study.profile]");
         check("hours = \"office\"", "hours = [1, 2]", "24 weights");
+        check("office = [1,", "office = [inf,", "24 weights");
         check("percent = 17.0, hours", "percent = 18.0, hours", "places add up to 101.0");
         check("{ 2003-03 = 23.0", "{ 2002-03 = 23.0", "2002-03 is no month");
         check("country = \"NL\"", "country = \"FR\"", "FR is listed twice");

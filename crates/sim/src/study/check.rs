@@ -215,8 +215,9 @@ fn is_hundred(percents: &[f64]) -> bool {
     percents.iter().all(|p| *p >= 0.0) && (percents.iter().sum::<f64>() - 100.0).abs() < 1e-6
 }
 
-fn are_weights(weights: impl Iterator<Item = f64> + Clone) -> bool {
-    weights.clone().all(|w| w >= 0.0) && weights.sum::<f64>() > 0.0
+fn are_weights(mut weights: impl Iterator<Item = f64> + Clone) -> bool {
+    let sum: f64 = weights.clone().sum();
+    weights.all(|w| w >= 0.0) && sum > 0.0 && sum.is_finite()
 }
 
 fn refuse(about: &str, message: &str) -> Result<(), Refusal> {
