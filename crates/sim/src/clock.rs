@@ -5,8 +5,8 @@
 //! of all packets without merging them, and nobody has to be moved aside when they are written. The
 //! hosts' answers use the same residues shifted by the number of slots.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, SecondsFormat};
-
+use chrono::{DateTime, Datelike, Days, NaiveDate, Offset, SecondsFormat, TimeZone};
+use chrono_tz::Tz;
 use serde::Deserialize;
 
 /// Microseconds in one UTC day.
@@ -92,6 +92,22 @@ pub fn rfc3339(time_us: i64) -> String {
     DateTime::from_timestamp_micros(time_us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
+/// How far a zone's clocks are from UTC at a time, in microseconds; daylight saving included.
+pub(crate) fn local_offset_us(time_us: i64, zone: Tz) -> i64 {
+    let utc = DateTime::from_timestamp_micros(time_us).unwrap_or_default().naive_utc();
+    i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000_000
+}
+
+/// The hour of the day, 0 to 23, of microseconds since 1970 by the same clock.
+pub(crate) fn hour_of_day(time_us: i64) -> usize {
+    (time_us.rem_euclid(DAY_US) / 3_600_000_000) as usize
+}
+
+/// The hour that the clocks of a zone show at a time; microseconds since 1970.
+pub fn local_hour(time_us: i64, zone: Tz) -> usize {
+    hour_of_day(time_us + local_offset_us(time_us, zone))
+}
+
 /// The grid: how long a tick is and how many slots share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
@@ -140,6 +156,23 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn local_hours_know_daylight_saving() {
+        let check = |zone: &str, time: &str, expected| {
+            let time_us = DateTime::parse_from_rfc3339(time).unwrap().timestamp_micros();
+            assert_eq!(local_hour(time_us, zone.parse().unwrap()), expected, "{time} in {zone}");
+        };
+        // Python's zoneinfo says the same.
+        check("Australia/Sydney", "2003-08-11T12:00:00Z", 22);
+        check("Australia/Sydney", "2003-12-11T12:00:00Z", 23);
+        check("Europe/Paris", "2003-03-30T00:59:59Z", 1);
+        check("Europe/Paris", "2003-03-30T01:00:00Z", 3);
+        check("America/Los_Angeles", "2003-10-26T08:59:59Z", 1);
+        check("America/Los_Angeles", "2003-10-26T09:00:00Z", 1);
+        check("America/New_York", "2003-03-15T02:00:00Z", 21);
+        check("Asia/Kolkata", "2003-03-15T18:29:59Z", 23);
+    }
 
     #[test]
     fn every_slot_stays_in_its_day() {

@@ -10,6 +10,7 @@ use crate::plan::identity::Addresses;
 use crate::plan::{Act, Plan, Source, Step};
 use crate::scenario::{Flat, Scenario, Share};
 use crate::study::Response;
+use crate::system;
 use crate::target::Target;
 
 /// Packets of one source at least, on average: fewer packets bring fewer sources.
@@ -45,7 +46,8 @@ pub(crate) fn plan(scenario: &Scenario, flat: &Flat, packets: u64, seed: u64) ->
             .collect();
         if !steps.is_empty() {
             spread(&mut rng, &clock, day, &mut steps)?;
-            sources.push(Source { ip: addresses.fresh(&mut rng), day, steps });
+            let ip = addresses.fresh(&mut rng);
+            sources.push(Source { ip, day, place: None, system: system::usual_of(ip), steps });
         }
     }
     sources.sort_by_key(|s: &Source| (s.steps[0].start, s.ip));

@@ -14,28 +14,19 @@ use trapline_wire::tcp::flags::{ACK, FIN, PSH, RST, SYN};
 use crate::payload;
 use crate::plan::{Act, Plan, Source, Step};
 use crate::scenario::Scenario;
+use crate::system::{self, Signature};
 use crate::talk::{Part, Talk};
 use crate::target::Target;
 
 /// The site's router, as the capture sees it.
-const ROUTER_MAC: [u8; 6] = [0x00, 0x00, 0x0c, 0x07, 0xac, 0x01];
-/// What Windows says in a SYN: MSS 1460, no-ops, selective acknowledgements.
-const WINDOWS_OPTIONS: [u8; 8] = [2, 4, 5, 0xb4, 1, 1, 4, 2];
-/// What Linux 2.4 says: MSS, selective acknowledgements, time stamps, window scale 0.
-const LINUX_OPTIONS: [u8; 20] = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 1, 0x5f, 0x90, 0, 0, 0, 0, 1, 3, 3, 0];
+pub(crate) const ROUTER_MAC: [u8; 6] = [0x00, 0x00, 0x0c, 0x07, 0xac, 0x01];
 
 /// Builds frames.
 pub(crate) struct Frames<'a> {
     plan: &'a Plan,
     hosts: Vec<Ipv4Addr>,
+    systems: Vec<Signature>,
     quoted: Vec<u8>,
-}
-
-/// A sender's system.
-struct Stack {
-    ttl: u8,
-    window: u16,
-    options: &'static [u8],
 }
 
 /// SplitMix64's finisher: turns counters into noise.
@@ -47,7 +38,12 @@ pub(crate) fn mix(mut x: u64) -> u64 {
 
 impl<'a> Frames<'a> {
     pub fn new(scenario: &Scenario, plan: &'a Plan) -> Self {
-        Frames { plan, hosts: scenario.host.iter().map(|h| h.addresses[0]).collect(), quoted: Vec::new() }
+        Frames {
+            plan,
+            hosts: scenario.host.iter().map(|h| h.addresses[0]).collect(),
+            systems: scenario.systems().into_iter().map(|s| s.syn).collect(),
+            quoted: Vec::new(),
+        }
     }
 
     /// A number that belongs to a step of a source.
@@ -68,13 +64,15 @@ impl<'a> Frames<'a> {
     }
 
     fn inbound_ip(&self, out: &mut Vec<u8>, source: u32, step: u32, k: u32, from: &Source, what: &Step) {
-        let stack = stack(from.ip);
+        let system = &self.systems[usize::from(from.system)];
+        let number = (self.noise(source, step, 1) as u16).wrapping_add(k as u16);
         let ip = Ip {
             src: IpAddr::V4(from.ip),
             dst: IpAddr::V4(self.hosts[usize::from(what.host)]),
-            ttl: stack.ttl,
-            id: (self.noise(source, step, 1) as u16).wrapping_add(k as u16),
-            df: true,
+            ttl: system.ttl - system::hops(from.ip),
+            // Zero, as one in 65,536 would be by chance, is another fingerprint.
+            id: if system.id { number.max(1) } else { 0 },
+            df: system.df,
         };
         let noise = self.noise(source, step, 0);
         match (&what.act, what.target) {
@@ -82,6 +80,7 @@ impl<'a> Frames<'a> {
                 let connection = self.connection(source, step, k, *open);
                 let data: &[u8] = if *payload { &payload::PROBE } else { &[] };
                 let rst = *open && !k.is_multiple_of(2);
+                let mut options = [0; 40];
                 let base = Tcp { src_port: connection.port, dst_port: port, ..Tcp::default() };
                 let segment = match rst {
                     true => {
@@ -90,15 +89,15 @@ impl<'a> Frames<'a> {
                     false => Tcp {
                         seq: connection.theirs,
                         flags: SYN,
-                        window: stack.window,
-                        options: stack.options,
+                        window: system.window,
+                        options: self.options(&mut options, system, (source, step, k)),
                         payload: data,
                         ..base
                     },
                 };
                 build::tcp(out, &ip, &segment);
             }
-            (Act::Talk(talk), Target::Tcp(port)) => self.say(out, &ip, talk, (source, step, k), port, &stack),
+            (Act::Talk(talk), Target::Tcp(port)) => self.say(out, &ip, talk, (source, step, k), port, system),
             (Act::Datagram { .. }, Target::Udp(port)) => {
                 build::udp(out, &ip, sender_port(noise, port), port, payload::datagram(port));
             }
@@ -109,12 +108,38 @@ impl<'a> Frames<'a> {
         }
     }
 
+    /// The options of a SYN; a time stamp counts hundredths of a second since the sender was switched on.
+    fn options<'b>(
+        &self,
+        room: &'b mut [u8; 40],
+        system: &'b Signature,
+        (source, step, k): (u32, u32, u32),
+    ) -> &'b [u8] {
+        let Some(stamp) = system.stamp else { return &system.options };
+        let (from, what) = self.at(source, step);
+        let hundredths = self.plan.clock.time_us(source, what.tick(k)) / 10_000;
+        let switched_on = mix(u64::from(u32::from(from.ip)) ^ self.plan.seed) as u32;
+        let options = &mut room[..system.options.len()];
+        options.copy_from_slice(&system.options);
+        let counted = (hundredths as u32).wrapping_add(switched_on).max(1);
+        options[stamp..stamp + 4].copy_from_slice(&counted.to_be_bytes());
+        options
+    }
+
     /// The attacker's side of a talk.
-    fn say(&self, out: &mut Vec<u8>, ip: &Ip, talk: &Talk, at: (u32, u32, u32), port: u16, stack: &Stack) {
-        let (source, step, k) = at;
+    fn say(
+        &self,
+        out: &mut Vec<u8>,
+        ip: &Ip,
+        talk: &Talk,
+        (source, step, k): (u32, u32, u32),
+        port: u16,
+        system: &Signature,
+    ) {
+        let mut options = [0; 40];
         let connection = self.connection(source, step, 0, false);
         let (flags, options, payload): (u8, &[u8], &[u8]) = match talk.part(k) {
-            Part::Syn => (SYN, stack.options, &[]),
+            Part::Syn => (SYN, self.options(&mut options, system, (source, step, k)), &[]),
             Part::Ack => (ACK, &[], &[]),
             Part::Line(n) => (PSH | ACK, &[], &talk.lines[n].0),
             Part::Fin => (FIN | ACK, &[], &[]),
@@ -127,7 +152,7 @@ impl<'a> Frames<'a> {
             seq,
             ack,
             flags,
-            window: stack.window,
+            window: system.window,
             options,
             payload,
         };
@@ -223,19 +248,7 @@ struct Connection {
     ours: u32,
 }
 
-/// The system of an address: four in five are Windows, and some routers away.
-fn stack(ip: Ipv4Addr) -> Stack {
-    let noise = mix(u64::from(u32::from(ip)));
-    let hops = 6 + (noise >> 8) as u8 % 18;
-    match noise % 5 {
-        0 => Stack { ttl: 64 - hops, window: 5_840, options: &LINUX_OPTIONS },
-        1 => Stack { ttl: 128 - hops, window: 8_760, options: &WINDOWS_OPTIONS[..4] },
-        2 => Stack { ttl: 128 - hops, window: 64_240, options: &WINDOWS_OPTIONS },
-        _ => Stack { ttl: 128 - hops, window: 16_384, options: &WINDOWS_OPTIONS },
-    }
-}
-
-fn host_mac(host: u8) -> [u8; 6] {
+pub(crate) fn host_mac(host: u8) -> [u8; 6] {
     [0x00, 0x0c, 0x29, 0x13, 0x37, host]
 }
 

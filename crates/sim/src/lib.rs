@@ -12,11 +12,15 @@ pub mod clock;
 mod error;
 mod flat;
 mod frames;
+mod mmdb;
 mod payload;
+mod places;
 pub mod plan;
 mod platform;
+pub mod scanners;
 pub mod scenario;
 pub mod study;
+pub mod system;
 pub mod talk;
 pub mod target;
 pub mod truth;
@@ -29,7 +33,7 @@ pub use plan::Plan;
 pub use scenario::{BUILT_IN, Scenario};
 pub use write::Summary;
 
-/// Writes a scenario's captures, `platform.toml` and, of a study, `truth.json` into `dir`.
+/// Writes a scenario's captures, `platform.toml` and, of a study, `truth.json` and `places.mmdb` into `dir`.
 ///
 /// `scale` multiplies sources and packets (1 where not given), `seed` replaces the scenario's own.
 /// `progress` is told, every so often and at the end, how many packets are written and how many
@@ -45,14 +49,16 @@ pub fn simulate(
     let plan = Plan::of(scenario, scale, seed)?;
     std::fs::create_dir_all(dir).map_err(|source| write::failed(dir, source))?;
     let mut summary = write::captures(scenario, &plan, dir, progress)?;
-    let put = |name: &str, text: String| {
+    let put = |name: &str, bytes: Vec<u8>| {
         let path = dir.join(name);
-        std::fs::write(&path, text).map_err(|source| write::failed(&path, source))?;
+        std::fs::write(&path, bytes).map_err(|source| write::failed(&path, source))?;
         Ok::<_, SimError>(path)
     };
-    summary.platform = put("platform.toml", platform::text(scenario))?;
-    if scenario.study.is_some() {
-        summary.truth = Some(put("truth.json", truth::text(scenario, &plan, scale, seed))?);
+    summary.platform = put("platform.toml", platform::text(scenario).into())?;
+    if let Some(study) = &scenario.study {
+        summary.truth = Some(put("truth.json", truth::text(scenario, &plan, scale, seed).into())?);
+        let places = places::database(study, &plan);
+        summary.places = places.map(|bytes| put("places.mmdb", bytes)).transpose()?;
     }
     Ok(summary)
 }

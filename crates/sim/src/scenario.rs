@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::clock::Day;
 use crate::error::SimError;
 use crate::study::Study;
+use crate::system::{self, System};
 use crate::target::Target;
 
 /// The scenarios that every build carries: name and text.
@@ -169,6 +170,12 @@ impl Scenario {
         self.host.iter().position(|h| h.name == name).map(|at| at as u8)
     }
 
+    /// What its sources run.
+    pub fn systems(&self) -> Vec<System> {
+        let listed = self.study.as_ref().map_or(&[][..], |study| &study.system);
+        if listed.is_empty() { system::usual() } else { listed.to_vec() }
+    }
+
     /// Whether a port of a host is open at a time (microseconds since 1970).
     pub fn is_open(&self, host: u8, target: Target, at_us: i64) -> bool {
         let host = &self.host[usize::from(host)];
@@ -274,6 +281,19 @@ mod tests {
         check("percent = 45.5", "percent = 46.5", "adds up");
         check("host = \"mach2\"", "host = \"mach7\"", "mach7");
         check("month = \"2003-03\"", "month = \"2003-33\"", "2003-33");
+        check("\"Europe/Amsterdam\"", "\"Europe/Leiden\"", "Europe/Leiden");
+        check("hours = \"office\"", "hours = \"oficce\"", "[study.profile]");
+        check("hours = \"office\"", "hours = [1, 2]", "24 weights");
+        check("office = [1,", "office = [inf,", "24 weights");
+        check("percent = 17.0, hours", "percent = 18.0, hours", "places add up to 101.0");
+        check("{ 2003-03 = 23.0", "{ 2002-03 = 23.0", "2002-03 is no month");
+        check("country = \"NL\"", "country = \"FR\"", "FR is listed twice");
+        check("*:128:0:1460:60352,0", "*:128:0:1460:60352", "size,scale");
+        check("percent = 33.0, label", "percent = 33.5, label", "systems");
+        check("systems = [\"Windows 2000\"", "systems = [\"Windows 3000\"", "Windows 3000");
+        check("request = \"HEAD / HTTP", "request = \"HEAD", "METHOD TARGET");
+        check("percent = 34.0\nuser", "percent = 94.0\nuser", "sum");
+        check("PWD\", \"TYPE I", "PWD\\r\\n\", \"TYPE I", "one line");
     }
 
     #[test]

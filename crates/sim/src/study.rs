@@ -1,11 +1,17 @@
 //! The `[study]` part of a scenario: totals, table 1 month by month, and the cast.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::clock::{Day, MonthSpan};
+use crate::system::System;
 use crate::target::{Sequence, Target};
 
+mod attackers;
 mod check;
+
+pub use attackers::{Ftp, Hours, Place, Web};
 
 /// Months of attacks with exact totals.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,6 +52,21 @@ pub struct Study {
     pub own: Own,
     /// Hosts answer at most this many packets of one source to one port: they limit their rate.
     pub answers_per_probe: u32,
+    /// Where sources sit. Where no place is listed, no place database is written.
+    #[serde(default)]
+    pub place: Vec<Place>,
+    /// Activity curves that places name: 24 weights each, from midnight of their own day.
+    #[serde(default)]
+    pub profile: BTreeMap<String, Vec<f64>>,
+    /// What sources run. Where nothing is listed, the usual mix.
+    #[serde(default)]
+    pub system: Vec<System>,
+    /// What scanners ask web servers for.
+    #[serde(default)]
+    pub web: Vec<Web>,
+    /// What scanners do on FTP servers.
+    #[serde(default)]
+    pub ftp: Vec<Ftp>,
 }
 
 /// What everything adds up to at scale 1.
@@ -109,6 +130,14 @@ pub struct Row {
 pub struct Worm {
     /// Its whole sequence, e.g. `135,4444`.
     pub sequence: Sequence,
+    /// What the question about processes calls it.
+    pub process: Option<String>,
+    /// Names of the systems that it lives on; any where none is listed.
+    #[serde(default)]
+    pub systems: Vec<String>,
+    /// What it types into the shell that its second port opened; `{ip}` is its own address.
+    #[serde(default)]
+    pub shell: Vec<String>,
 }
 
 /// A pinging attacker such as Nachi.

@@ -4,7 +4,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::path::PathBuf;
 
-use trapline_wire::{Framing, Reading, Step, decode};
+use maxminddb::path;
+use trapline_wire::tcp::flags;
+use trapline_wire::{Frame, Framing, Packet, Reading, Step, Transport, decode};
 
 use super::*;
 
@@ -37,14 +39,20 @@ fn run(name: &str, scenario: &str, scale: f64, seed: Option<u64>) -> (Folder, Su
 
 fn hash(summary: &Summary) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for path in summary.captures.iter().chain(&summary.truth).chain([&summary.platform]) {
+    for path in
+        summary.captures.iter().chain(&summary.truth).chain(&summary.places).chain([&summary.platform])
+    {
         hasher.write(&std::fs::read(path).unwrap());
     }
     hasher.finish()
 }
 
 /// Reads every capture; each packet must decode, and time must move on.
-fn read_back(summary: &Summary, mut see: impl FnMut(&str, i64, trapline_wire::Packet<'_>)) -> u64 {
+fn read_back(summary: &Summary, mut see: impl FnMut(&str, i64, Packet<'_>)) -> u64 {
+    read(summary, |month, frame, packet| see(month, frame.time, packet))
+}
+
+fn read(summary: &Summary, mut see: impl FnMut(&str, &Frame<'_>, Packet<'_>)) -> u64 {
     let (mut last, mut packets) = (i64::MIN, 0);
     for path in &summary.captures {
         let bytes = std::fs::read(path).unwrap();
@@ -60,7 +68,7 @@ fn read_back(summary: &Summary, mut see: impl FnMut(&str, i64, trapline_wire::Pa
                     packets += 1;
                     match decode(&frame) {
                         Reading::Ip(packet) => {
-                            see(path.file_stem().unwrap().to_str().unwrap(), frame.time, packet)
+                            see(path.file_stem().unwrap().to_str().unwrap(), &frame, packet)
                         }
                         other => panic!("{other:?}"),
                     }
@@ -117,12 +125,75 @@ fn truth_is_json_with_both_rules() {
 }
 
 #[test]
+fn the_place_database_holds_the_sources_and_nobody_else() {
+    let (_folder, summary) = run("places", "paper2003", 0.1, None);
+    let database = maxminddb::Reader::open_readfile(summary.places.as_ref().unwrap()).unwrap();
+    database.verify().unwrap();
+    let text = |ip, path: &[maxminddb::PathElement<'_>]| {
+        database.lookup(ip).unwrap().decode_path::<String>(path).unwrap()
+    };
+    let mut ips = std::collections::BTreeSet::new();
+    read_back(&summary, |_, _, packet| {
+        ips.extend([packet.src].into_iter().filter(|ip| !is_ours(*ip)));
+    });
+    let mut countries = std::collections::BTreeMap::<String, usize>::new();
+    for ip in &ips {
+        let country = text(*ip, &path!["country", "iso_code"]);
+        let zone = text(*ip, &path!["location", "time_zone"]);
+        let region = text(*ip, &path!["subdivisions", 0, "iso_code"]);
+        assert_eq!(country.is_some(), zone.is_some(), "{ip}");
+        assert_eq!(country.as_deref() == Some("US"), region.is_some(), "{ip} {country:?} {region:?}");
+        *countries.entry(country.unwrap_or("??".into())).or_default() += 1;
+    }
+    assert_eq!(countries.len(), 22, "{countries:?}");
+    let held = database.networks(Default::default()).unwrap().count();
+    assert_eq!(held, ips.len() - countries["??"]);
+}
+
+/// The hosts, the resolver and the router, which are no sources.
+fn is_ours(ip: std::net::IpAddr) -> bool {
+    let ip = ip.to_string();
+    ip.starts_with("192.0.2.") || ip.starts_with("198.51.100.")
+}
+
+#[test]
+fn every_syn_of_an_address_says_the_same() {
+    let (_folder, summary) = run("systems", "paper2003", 0.1, None);
+    let systems = Scenario::load("paper2003").unwrap().systems();
+    let mut seen = std::collections::BTreeMap::new();
+    read(&summary, |_, frame, packet| {
+        let Transport::Tcp(tcp) = packet.transport else { return };
+        if tcp.flags() != Some(flags::SYN) {
+            return;
+        }
+        let (df, zero_id) = (frame.data[20] & 0x40 != 0, packet.ip_id == 0);
+        let mut options = tcp.options().to_vec();
+        if let Some(at) = options.windows(2).position(|w| w == [8, 10]) {
+            assert_ne!(options[at + 2..at + 6], [0; 4], "a stamp counts");
+            options[at + 2..at + 6].fill(0);
+        }
+        let facts = (packet.ttl, tcp.window().unwrap(), options, df, zero_id);
+        let known = seen.entry(packet.src).or_insert_with(|| facts.clone());
+        assert_eq!(*known, facts, "{}", packet.src);
+    });
+    for (ttl, window, options, df, zero_id) in seen.values() {
+        let fits = |s: &&system::System| {
+            let syn = &s.syn;
+            (syn.window, &syn.options, syn.df, !syn.id) == (*window, options, *df, *zero_id)
+        };
+        let system = systems.iter().find(fits).expect("every SYN is one of the scenario's systems");
+        assert!((6..24).contains(&(system.syn.ttl - ttl)), "{} has TTL {ttl}", system.name);
+    }
+    assert!(seen.len() > 1_000);
+}
+
+#[test]
 fn flat_captures_have_exactly_the_packets_asked_for() {
     for packets in [1, 10, 1_000, 54_321] {
         let folder = Folder::new(&format!("flat{packets}"));
         let scenario = with_packets(Scenario::load("bench").unwrap(), packets);
         let summary = simulate(&scenario, None, None, &folder.0, &mut |_, _| ()).unwrap();
         assert_eq!(read_back(&summary, |_, _, _| ()), packets);
-        assert_eq!((summary.packets, summary.truth), (packets, None));
+        assert_eq!((summary.packets, summary.truth, summary.places), (packets, None, None));
     }
 }

@@ -32,6 +32,8 @@ pub struct Summary {
     pub platform: PathBuf,
     /// The truth as planned; flat captures have none.
     pub truth: Option<PathBuf>,
+    /// Where the sources sit, as a MaxMind database of exactly their addresses; studies with places have one.
+    pub places: Option<PathBuf>,
     /// All packets, the hosts' own and their answers included.
     pub packets: u64,
     /// Those that came in.

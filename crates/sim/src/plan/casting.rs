@@ -90,7 +90,16 @@ impl Bag {
 
 impl Draft {
     pub fn new(day: Day, sequence: Sequence, role: Role) -> Self {
-        Draft { day, sequence, role, hosts: Vec::new(), ip: Ipv4Addr::UNSPECIFIED, edge: Edge::None }
+        Draft {
+            day,
+            sequence,
+            role,
+            hosts: Vec::new(),
+            ip: Ipv4Addr::UNSPECIFIED,
+            place: None,
+            system: 0,
+            edge: Edge::None,
+        }
     }
 }
 

@@ -22,7 +22,12 @@ pub(crate) fn apportion(total: u64, weights: &[f64]) -> Vec<u64> {
 
 /// An index, drawn by weight.
 pub(crate) fn pick(rng: &mut impl Rng, weights: impl Iterator<Item = f64> + Clone) -> usize {
-    let mut left = rng.random::<f64>() * weights.clone().sum::<f64>();
+    at_share(rng.random::<f64>(), weights)
+}
+
+/// The index at which so much of all weight is reached; `share` is below 1.
+pub(crate) fn at_share(share: f64, weights: impl Iterator<Item = f64> + Clone) -> usize {
+    let mut left = share * weights.clone().sum::<f64>();
     let mut last = 0;
     for (n, weight) in weights.enumerate() {
         last = n;

@@ -1,18 +1,22 @@
 //! The plan: every source, every packet's time, port and host, decided before a byte is written.
 //!
 //! Steps, each in its file: `casting` fills table 1 and the cast, `rare` invents what fills the rest,
-//! `hosts` says who reaches which hosts, `identity` gives addresses, `steps` turns a role into
-//! knocks and talks, `budget` adds packets until the totals are exact, `timeline` puts all on the
-//! clock. A plan of three million packets is a few megabytes: packets are steps with a count.
+//! `hosts` says who reaches which hosts, `identity` gives addresses, `origin` a place and a system,
+//! `steps` turns a role into knocks and talks, `budget` adds packets until the totals are exact, `words`
+//! lets some of them speak, `timeline` puts all on the clock and `hours` on the attackers' own.
+//! A plan of three million packets is a few megabytes: packets are steps with a count.
 
 mod budget;
 mod casting;
 pub(crate) mod counts;
 mod hosts;
+mod hours;
 pub(crate) mod identity;
+mod origin;
 mod rare;
 mod steps;
 mod timeline;
+mod words;
 
 use std::net::Ipv4Addr;
 
@@ -22,7 +26,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::clock::{Clock, Day};
 use crate::error::SimError;
 use crate::scenario::Scenario;
-use crate::study::{Response, Study, Style};
+use crate::study::{Response, Study, Style, Worm};
 use crate::talk::Talk;
 use crate::target::{Sequence, Target};
 
@@ -48,6 +52,10 @@ pub struct Source {
     pub ip: Ipv4Addr,
     /// The UTC day.
     pub day: Day,
+    /// Where it sits: an index into the study's places.
+    pub place: Option<u16>,
+    /// What it runs: an index into the scenario's systems.
+    pub system: u8,
     /// What it does, in order of time; steps do not overlap.
     pub steps: Vec<Step>,
 }
@@ -115,6 +123,13 @@ pub enum Own {
         /// Tick of the router's ICMP error.
         tick: u64,
     },
+}
+
+impl Source {
+    /// Ticks from its first packet to its last.
+    pub fn length(&self) -> u64 {
+        self.steps.last().map_or(0, |s| s.tick(s.packets - 1)) - self.steps[0].start
+    }
 }
 
 impl Own {
@@ -207,6 +222,8 @@ pub(crate) struct Draft {
     pub role: Role,
     pub hosts: Vec<u8>,
     pub ip: Ipv4Addr,
+    pub place: Option<u16>,
+    pub system: u8,
     pub edge: Edge,
 }
 
@@ -234,9 +251,11 @@ impl Planning<'_> {
         let mut drafts = casting::cast(self)?;
         hosts::assign(self, &mut drafts)?;
         identity::assign(self, &mut drafts);
+        origin::assign(self, &mut drafts);
         let clock = Clock::new(drafts.len() + self.own_packets() as usize);
         let mut steps = steps::of_all(self, &clock, &drafts);
         budget::fill(self, &clock, &drafts, &mut steps)?;
+        words::say(self, &drafts, &mut steps);
         timeline::schedule(self, &clock, drafts, steps)
     }
 
@@ -257,9 +276,13 @@ impl Planning<'_> {
         rng
     }
 
-    /// Whether a sequence is a two-step attacker's.
+    /// The two-step attacker whose sequence it is.
+    fn worm(&self, sequence: &Sequence) -> Option<&Worm> {
+        self.study.worm.iter().find(|w| w.sequence == *sequence)
+    }
+
     fn is_worm(&self, sequence: &Sequence) -> bool {
-        self.study.worm.iter().any(|w| w.sequence == *sequence)
+        self.worm(sequence).is_some()
     }
 
     /// Whether a port is open when a day begins; a change at noon is met from the next day on.

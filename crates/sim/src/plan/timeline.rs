@@ -1,13 +1,18 @@
 //! Puts every source on its day, and the hosts' own doings between them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Act, Draft, Edge, Own, Plan, Planning, Source, Step};
+use super::{Act, Draft, Edge, Own, Plan, Planning, Role, Source, Step, hours};
 use crate::clock::Clock;
 
 /// A router refuses an answer so many ticks after the packet that it answered.
 const REFUSED_AFTER: u64 = 3;
+/// Packets on days that are further apart have more than 25 hours between them (words.md, Attack source).
+const SOON_DAYS: i32 = 2;
 /// Crossers of midnight are at most this far from it, on either side.
 const NEAR_MIDNIGHT_MS: u64 = 120_000;
 
@@ -19,17 +24,33 @@ pub(crate) fn schedule(
     steps: Vec<Vec<Step>>,
 ) -> Result<Plan, String> {
     let mut rng = planning.rng(7);
-    let mut sources: Vec<Source> = drafts
+    let free = free(&drafts);
+    let mut sources: Vec<(Source, bool)> = drafts
         .into_iter()
         .zip(steps)
         .map(|(draft, steps)| on_its_day(&mut rng, clock, draft, steps))
+        .zip(free)
         .collect();
-    // Slots by time of arrival: a plan reads like its capture.
-    sources.sort_by_key(|s| (s.steps[0].start, s.ip));
+    // Slots by day, as a capture has them; within a day some move once more.
+    sources.sort_by_key(|(s, _)| (s.steps[0].start, s.ip));
+    let (mut sources, free): (Vec<Source>, Vec<bool>) = sources.into_iter().unzip();
+    hours::follow(planning, clock, &mut sources, &free);
     let own = own(planning, clock, &mut rng, &sources)?;
     let files =
         planning.study.month.iter().map(|m| (m.month.first.month(), m.month.end.start_us())).collect();
     Ok(Plan { clock: *clock, seed: planning.seed, sources, own, files })
+}
+
+/// Which sources may begin at any time of their day: neither those that straddle a midnight, nor first contacts, nor
+/// addresses that come back so soon that the gap between their days decides whether they are one source.
+fn free(drafts: &[Draft]) -> Vec<bool> {
+    let mut days: BTreeMap<Ipv4Addr, BTreeSet<i32>> = BTreeMap::new();
+    for draft in drafts {
+        days.entry(draft.ip).or_default().insert(draft.day.0);
+    }
+    let alone = |d: &Draft| days[&d.ip].range(d.day.0 - SOON_DAYS..=d.day.0 + SOON_DAYS).count() == 1;
+    let free = |d: &Draft| d.edge == Edge::None && !matches!(d.role, Role::Contact(_)) && alone(d);
+    drafts.iter().map(free).collect()
 }
 
 fn on_its_day(rng: &mut ChaCha8Rng, clock: &Clock, draft: Draft, mut steps: Vec<Step>) -> Source {
@@ -43,7 +64,7 @@ fn on_its_day(rng: &mut ChaCha8Rng, clock: &Clock, draft: Draft, mut steps: Vec<
         Edge::None => rng.random_range(first..=latest),
     };
     steps.iter_mut().for_each(|s| s.start += begin);
-    Source { ip: draft.ip, day: draft.day, steps }
+    Source { ip: draft.ip, day: draft.day, place: draft.place, system: draft.system, steps }
 }
 
 /// Queries at any time, refusals after refused knocks.

@@ -1,13 +1,16 @@
 //! What the types of a study cannot say: sums, names, spans.
 
 use crate::scenario::Scenario;
-use crate::study::{Month, Response, Row, Study, Style};
+use crate::study::{Month, Place, Response, Row, Study, Style};
 use crate::target::{Sequence, Target};
 
 /// A month's cells may miss their printed sum by as much as rounding to one decimal explains.
 const ROUNDING_POINTS: f64 = 0.06;
 /// From this many different passwords on, a login is a dictionary's (words.md, Login).
 const DICTIONARY_PASSWORDS: usize = 5;
+
+/// What is said in one packet fits into it.
+const LONGEST_LINE: usize = 1_400;
 
 /// What a check found: a word to find the line by, and the reason.
 type Refusal = (String, String);
@@ -24,7 +27,10 @@ impl Study {
             return refuse("[[study.month]]", "months stand in order");
         }
         self.check_names(scenario)?;
-        self.check_cast()
+        self.check_cast()?;
+        self.check_places()?;
+        self.check_systems()?;
+        self.check_words()
     }
 
     fn check_totals(&self, scenario: &Scenario) -> Result<(), Refusal> {
@@ -97,6 +103,80 @@ impl Study {
     }
 }
 
+impl Study {
+    fn check_places(&self) -> Result<(), Refusal> {
+        let months: Vec<String> = self.month.iter().map(|m| m.month.first.month()).collect();
+        for place in &self.place {
+            let zone = place.time_zone.map_or(Place::UNKNOWN, |zone| zone.name());
+            let about = format!("\"{zone}\"");
+            if let Some(month) = place.months.keys().find(|m| !months.contains(m)) {
+                return refuse(month, &format!("{month} is no month of this study"));
+            }
+            if place.is_known() == place.time_zone.is_none() {
+                return refuse(&about, "a place has a time_zone, and only one in no database has none");
+            }
+            let curve = self.curve(place).ok_or((about.clone(), "hours name no [study.profile]".into()))?;
+            if curve.len() != 24 || !are_weights(curve.iter().copied()) {
+                return refuse(&about, "hours are 24 weights, not all of them zero");
+            }
+        }
+        for month in &months {
+            let shares: Vec<f64> = self.place.iter().map(|p| p.percent_in(month)).collect();
+            if !shares.is_empty() && !is_hundred(&shares) {
+                let sum: f64 = shares.iter().sum();
+                return refuse("time_zone", &format!("in {month} the places add up to {sum:.1}, not to 100"));
+            }
+        }
+        let mut names: Vec<String> = self.place.iter().map(Place::name).collect();
+        names.sort();
+        match names.windows(2).find(|w| w[0] == w[1]) {
+            Some(twice) => refuse("time_zone", &format!("{} is listed twice", twice[0])),
+            None => Ok(()),
+        }
+    }
+
+    fn check_systems(&self) -> Result<(), Refusal> {
+        let shares: Vec<f64> = self.system.iter().map(|s| s.percent).collect();
+        if !shares.is_empty() && !is_hundred(&shares) {
+            return refuse("syn =", "the systems' percentages do not add up to 100");
+        }
+        if self.system.len() > 200 || self.place.len() > 1_000 {
+            return refuse("[study]", "a study has at most 200 systems and 1000 places");
+        }
+        let unknown = |name: &&String| !self.system.iter().any(|s| s.name == **name);
+        match self.worm.iter().flat_map(|w| &w.systems).find(unknown) {
+            Some(name) => refuse(&format!("\"{name}\""), &format!("{name} is no [[study.system]]")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_words(&self) -> Result<(), Refusal> {
+        if !self.web.is_empty() && !are_weights(self.web.iter().map(|w| w.weight)) {
+            return refuse("request =", "weights are not below zero, and not all of them zero");
+        }
+        for web in &self.web {
+            let mut words = web.request.split(' ');
+            let is_request = words.nth(1).is_some_and(|target| !target.is_empty() && words.next().is_some());
+            if !is_request || !web.request.contains("\r\n") || web.request.len() > LONGEST_LINE {
+                return refuse(
+                    "request =",
+                    &format!("a request is METHOD TARGET HTTP/1.0\\r\\n\\r\\n in {LONGEST_LINE} bytes"),
+                );
+            }
+        }
+        let ftp = || self.ftp.iter().flat_map(|f| [&f.user, &f.password].into_iter().chain(&f.commands));
+        let shells = self.worm.iter().flat_map(|w| &w.shell);
+        if ftp().chain(shells).any(|line| line.contains(['\r', '\n']) || line.len() > 400) {
+            return refuse("commands =", "a command is one line of 400 bytes at most");
+        }
+        let sum: f64 = self.ftp.iter().map(|f| f.percent).sum();
+        match self.ftp.iter().any(|f| f.percent < 0.0) || sum > 100.0 {
+            true => refuse("commands =", "the percentages lie between 0 and 100, and so does their sum"),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Month {
     fn check(&self) -> Result<(), Refusal> {
         let (month, span) = (self.month.first.month(), self.month);
@@ -133,6 +213,11 @@ impl Response {
 
 fn is_hundred(percents: &[f64]) -> bool {
     percents.iter().all(|p| *p >= 0.0) && (percents.iter().sum::<f64>() - 100.0).abs() < 1e-6
+}
+
+fn are_weights(mut weights: impl Iterator<Item = f64> + Clone) -> bool {
+    let sum: f64 = weights.clone().sum();
+    weights.all(|w| w >= 0.0) && sum > 0.0 && sum.is_finite()
 }
 
 fn refuse(about: &str, message: &str) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@
 //! columns and the order that the questions declare.
 
 mod answers;
+mod attackers;
 mod kinds;
 mod words;
 
@@ -87,8 +88,15 @@ pub fn answers(scenario: &Scenario, plan: &Plan, rule: Rule) -> Map<String, Valu
     put("focused", kinds::focused(scenario, &rows, &kinds));
     put("first-contact", kinds::first_contact(scenario, &rows));
     put("sequence-orders", answers::sequence_orders(&rows));
-    put("ftp-commands", words::ftp_commands(plan));
-    put("logins", words::logins(plan));
+    put("ftp-commands", words::ftp_commands(plan, &rows));
+    put("logins", words::logins(plan, &rows));
+    put("http-requests", words::http_requests(plan, &rows));
+    if let Some(study) = &scenario.study {
+        put("countries", attackers::countries(study, &rows));
+        put("local-hours", attackers::local_hours(study, &rows));
+        put("processes", attackers::processes(study, &rows));
+    }
+    put("os", attackers::os(scenario, plan));
     all
 }
 
@@ -98,6 +106,10 @@ pub(crate) struct Row {
     ip: Ipv4Addr,
     first_us: i64,
     last_us: i64,
+    /// Index of its address's place.
+    place: Option<u16>,
+    /// The planned day sources that it is made of.
+    members: Vec<usize>,
     /// Each host and target once, in order of first packets.
     visits: Vec<Visit>,
 }
@@ -157,7 +169,9 @@ pub(crate) fn day_rows(plan: &Plan) -> Vec<Row> {
         let time = |tick| plan.clock.time_us(slot as u32, tick);
         let last = source.steps.last().map_or(0, |s| s.tick(s.packets - 1));
         let first_us = time(source.steps[0].start);
-        let mut row = Row { ip: source.ip, first_us, last_us: time(last), visits: Vec::new() };
+        let (place, members) = (source.place, vec![slot]);
+        let mut row =
+            Row { ip: source.ip, first_us, last_us: time(last), place, members, visits: Vec::new() };
         for step in &source.steps {
             let response = if let Act::Answer(response) = step.act { Some(response) } else { None };
             let (host, target, packets) = (step.host, step.target, u64::from(step.packets));
@@ -177,6 +191,7 @@ fn gap_rows(days: &[Row]) -> Vec<Row> {
         match rows.last_mut() {
             Some(open) if open.ip == day.ip && day.first_us - open.last_us <= GAP_US => {
                 open.last_us = day.last_us;
+                open.members.extend(&day.members);
                 day.visits.iter().for_each(|v| open.add(v.clone()));
             }
             _ => rows.push(day.clone()),
