@@ -4,9 +4,11 @@
 //! p0f remembers connections and speaks of one SYN and one SYN/ACK of each, so the test remembers them
 //! as it does (`flow_dispatch` in its process.c). What differs must be in the list of [`reason`].
 
+mod captures;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use trapline_enrich::os::{Database, Kind, Matched, Quality};
@@ -15,7 +17,9 @@ use trapline_testing::{shared, skipped};
 use trapline_wire::observation::Marks;
 use trapline_wire::pcap::Writer;
 use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
-use trapline_wire::{Frame, Framing, LinkType, Observation, Packet, Reading, Step, Transport, decode};
+use trapline_wire::{Frame, LinkType, Observation, Packet, Reading, Transport, decode};
+
+use captures::{captures, frames};
 
 const P0F: &str = "/usr/sbin/p0f";
 const DATABASE: &str = "/etc/p0f/p0f.fp";
@@ -23,36 +27,6 @@ const DATABASE: &str = "/etc/p0f/p0f.fp";
 const LIFE_S: i64 = 1_000_000;
 /// p0f calls a distance above this excessive (MAX_DIST).
 const MAX_HOPS: u8 = 35;
-
-/// Calls `each` with every frame of a capture.
-fn frames(path: &Path, mut each: impl FnMut(&Frame<'_>)) {
-    let bytes = std::fs::read(path).unwrap();
-    let mut framing = Framing::detect(bytes[..4].try_into().unwrap()).expect("a capture");
-    let mut at = 0;
-    while at < bytes.len() {
-        match framing.step(&bytes[at..]) {
-            Step::Frame { consumed, frame } => {
-                each(&frame);
-                at += consumed;
-            }
-            Step::Skip { consumed, .. } => at += consumed,
-            Step::Need(_) => return,
-            Step::Damaged(damage) => panic!("{}: {damage}", path.display()),
-        }
-    }
-}
-
-fn captures(place: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for folder in std::fs::read_dir(place.join("data/captures")).unwrap().map(|entry| entry.unwrap().path()) {
-        if folder.is_dir() {
-            found.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-        }
-    }
-    found.retain(|path| path.extension().is_some_and(|e| e == "pcap" || e == "pcapng"));
-    found.sort();
-    found
-}
 
 /// One line of p0f's log, without its time.
 #[derive(Clone, Debug, PartialEq)]

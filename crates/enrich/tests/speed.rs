@@ -1,12 +1,16 @@
-//! How long an observation and a label take: `cargo test -p trapline-enrich --test speed -- --ignored --nocapture`.
+//! How long an observation and a label take, and how much each database knows: `cargo test -p trapline-enrich --test speed -- --ignored --nocapture`.
 
+mod captures;
+
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use trapline_enrich::os::Database;
+use trapline_enrich::os::{Database, Quality};
 use trapline_testing::shared;
 use trapline_wire::build::{self, Ip, Tcp};
+use trapline_wire::tcp::flags::SYN;
 use trapline_wire::{Frame, LinkType, Observation, Reading, decode};
 
 /// Linux, Windows 2000, Windows 10 and masscan, as they begin a connection.
@@ -62,6 +66,16 @@ fn speed() {
         black_box(black_box(&seen[n % 4]).text());
     });
     writeln!(out, "Observation::text {text:.0} ns").unwrap();
+    for database in databases() {
+        let time = nanoseconds(200_000, |n| {
+            black_box(database.matches(black_box(&seen[n % 4])));
+        });
+        writeln!(out, "{} {time:.0} ns", database.name()).unwrap();
+    }
+}
+
+/// Ours, and those of others that are here.
+fn databases() -> Vec<Database> {
     let mut databases = vec![Database::own()];
     if let Some(place) = shared("speed of others' databases") {
         for name in [
@@ -77,10 +91,34 @@ fn speed() {
             databases.push(Database::parse(name, &String::from_utf8_lossy(&bytes)).unwrap());
         }
     }
-    for database in databases {
-        let time = nanoseconds(200_000, |n| {
-            black_box(database.matches(black_box(&seen[n % 4])));
+    databases
+}
+
+#[test]
+#[ignore = "a measurement, not a check"]
+fn what_each_database_knows() {
+    let Some(place) = shared("what each database knows") else { return };
+    let mut seen = HashMap::<Observation, usize>::new();
+    for capture in captures::captures(&place) {
+        captures::frames(&capture, |frame| {
+            if let Reading::Ip(packet) = decode(frame)
+                && let Some(observation) = Observation::of(&packet)
+                && observation.flags & SYN != 0
+            {
+                *seen.entry(observation).or_default() += 1;
+            }
         });
-        writeln!(out, "{} {time:.0} ns", database.name()).unwrap();
+    }
+    let mut out = std::io::stderr();
+    let packets: usize = seen.values().sum();
+    writeln!(out, "{packets} packets with SYN, {} observations", seen.len()).unwrap();
+    for database in databases() {
+        let count = |quality| -> usize {
+            let with =
+                seen.iter().filter(|(observation, _)| database.matches(observation).quality == quality);
+            with.map(|(_, packets)| packets).sum()
+        };
+        let counts = [Quality::Exact, Quality::Generic, Quality::Fuzzy].map(count);
+        writeln!(out, "{} exact, generic, fuzzy {counts:?}", database.name()).unwrap();
     }
 }
