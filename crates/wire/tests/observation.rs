@@ -98,6 +98,12 @@ fn ipv6_has_its_own_facts() {
 }
 
 #[test]
+fn an_observation_is_small() {
+    // Tables of distinct ones are kept in memory.
+    assert!(size_of::<Observation>() <= 72);
+}
+
+#[test]
 fn packets_that_tell_nothing_give_none() {
     let ack = ipv4(64, 1, false, &tcp(0x10, 5, 1, &[]));
     assert_eq!(with(&ack, Observation::of), Some(None));

@@ -58,29 +58,29 @@ pub(super) fn looks_like(text: &str) -> bool {
     })
 }
 
-/// Tells which packets a file is about: by its name, else by its title, else by its quirks.
+/// Tells which packets a file is about: by a word of its name, else by its title, else by its quirks.
 pub(super) fn mode(file_name: &str, text: &str) -> Mode {
     let name = file_name.to_ascii_lowercase();
-    let named = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
     let title: String = text.lines().take(3).collect();
-    let quirks = |letter| {
-        let mut all = lines(text).filter_map(|(_, line)| line.split(':').nth(5));
-        all.any(|quirks| quirks.contains(letter))
-    };
-    let any_size = || lines(text).all(|(_, line)| line.split(':').nth(3) == Some("*"));
-    if named(&["synack", "p0fa"]) || title.contains("SYN+ACK fingerprints") {
-        Mode::SynAck
-    } else if named(&["strayack", "p0fo"]) || title.contains("stray ACK") {
+    let modes = [
+        (Mode::SynAck, ["synack", "p0fa"], "SYN+ACK fingerprints"),
+        (Mode::Ack, ["strayack", "p0fo"], "stray ACK signatures"),
+        (Mode::Rst, ["rst", "p0fr"], "RST+ signatures"),
+        (Mode::Syn, ["syn", "request"], "SYN fingerprints"),
+    ];
+    let named = modes.iter().find(|(_, names, _)| words.iter().any(|word| names.contains(word)));
+    let titled = || modes.iter().find(|(_, _, titles)| title.contains(titles));
+    named.or_else(titled).map_or_else(|| mode_by_quirks(text), |(mode, _, _)| *mode)
+}
+
+fn mode_by_quirks(text: &str) -> Mode {
+    let field = |at: usize| lines(text).map(move |(_, line)| line.split(':').nth(at).unwrap_or_default());
+    if field(3).all(|size| size == "*") {
         Mode::Ack
-    } else if named(&["rst", "p0fr"]) || title.contains("RST+") {
+    } else if field(5).any(|quirks| quirks.contains('K')) {
         Mode::Rst
-    } else if named(&["syn", "p0f.fp"]) || title.contains("SYN fingerprints") {
-        Mode::Syn
-    } else if any_size() {
-        Mode::Ack
-    } else if quirks('K') {
-        Mode::Rst
-    } else if lines(text).all(|(_, line)| line.split(':').nth(5).is_some_and(|q| q.contains('A'))) {
+    } else if field(5).all(|quirks| quirks.contains('A')) {
         Mode::SynAck
     } else {
         Mode::Syn
