@@ -8,7 +8,7 @@
 //! | `zmap_old` | IP id = 54321 and window 65535 | 2^-32 | ZMap before 4.1, packet.c |
 //! | `zmap` | window 65535, TTL at most 64, options of Windows (MSS 1460, window scale, SACK), none of Windows' TTLs | see docs/method/tools.md | ZMap since 4.1, packet.c |
 //! | `nmap` | window 1024, 2048, 3072 or 4096, MSS 1460 and no other option, TTL at most 64 | 2^-14 | nmap's scan_engine_raw.cc |
-//! | `unicorn` | sequence number xor source address xor (source port, destination port) is the same in packet after packet | 2^-32 for each pair | unicornscan's connectionless probes |
+//! | `unicorn` | sequence number xor destination address (its bytes turned round) xor (destination port, source port) is the same in packet after packet | 2^-32 for each pair | unicornscan 0.4.7, scan_progs/tcphash.h |
 
 use std::net::IpAddr;
 
@@ -60,12 +60,13 @@ const MSS_ONLY: [u8; 4] = [2, 4, 5, 0xb4];
 #[inline]
 pub fn of(packet: &Packet<'_>, tcp: &TcpView<'_>) -> (u8, u32) {
     let seq = tcp.seq().unwrap_or(0);
-    let (src, dst) = match (packet.src, packet.dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => (src.to_bits(), dst.to_bits()),
+    let dst = match packet.dst {
+        IpAddr::V4(dst) => dst.to_bits(),
         // None of these tools' invariants is defined for IPv6.
-        _ => return (0, 0),
+        IpAddr::V6(_) => return (0, 0),
     };
-    let key = seq ^ src ^ (u32::from(tcp.src_port()) << 16).wrapping_add(u32::from(tcp.dst_port()));
+    let ports = (u32::from(tcp.dst_port()) << 16).wrapping_add(u32::from(tcp.src_port()));
+    let key = seq ^ dst.swap_bytes() ^ ports;
     let (window, options) = (tcp.window().unwrap_or(0), tcp.options());
     let mut marks = 0;
     if seq == dst {

@@ -1,8 +1,8 @@
 //! Rows of `requests` to Arrow columns and back.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
@@ -244,10 +244,7 @@ mod tests {
         let message = Message {
             verb: Some("GET".into()),
             body: Some(Hash::of(b"\0\\x41")),
-            details: vec![
-                ("host", "a: b".into()),
-                ("odd", "one\ntwo\\n\r".into()),
-            ],
+            details: vec![("host", "a: b".into()), ("odd", "one\ntwo\\n\r".into())],
             status: Some(-4),
             ..Message::of(Kind::Hello)
         };
