@@ -69,6 +69,8 @@ pub struct Answer {
     pub paper: String,
     /// How the answer is defined, in a few sentences.
     pub definition: String,
+    /// Its own filter beside that of all answers: which sources, as `--where` takes it.
+    pub filter: Option<String>,
     /// The parameters that were given, by name.
     pub given: Vec<(String, String)>,
     /// The order of the rows, in words.
@@ -94,6 +96,7 @@ impl Answer {
             title: text(),
             paper: text(),
             definition: text(),
+            filter: None,
             given: Vec::new(),
             order: text(),
             columns,

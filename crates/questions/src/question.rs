@@ -70,6 +70,20 @@ pub enum ParameterType {
     Int,
 }
 
+/// The same question about some of the sources, as another figure of a report.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What is asked.
+    pub title: String,
+    /// Where the paper asks it.
+    #[serde(default)]
+    pub paper: String,
+    /// Which sources: a predicate as `--where` takes it.
+    #[serde(rename = "where")]
+    pub filter: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -85,6 +99,8 @@ struct File {
     column: Vec<Column>,
     #[serde(default)]
     param: Vec<Parameter>,
+    #[serde(default)]
+    variant: Vec<Variant>,
 }
 
 /// One question.
@@ -110,6 +126,8 @@ pub struct Question {
     pub columns: Vec<Column>,
     /// The parameters.
     pub parameters: Vec<Parameter>,
+    /// Further figures of it on a report.
+    pub variants: Vec<Variant>,
     /// Whether it is one of ours, not a user's.
     pub built_in: bool,
 }
@@ -136,6 +154,7 @@ impl Question {
             chart: chart.map_err(|e| format!("chart: {e}"))?,
             columns: file.column,
             parameters: file.param,
+            variants: file.variant,
             built_in: false,
         })
     }
@@ -148,9 +167,14 @@ macro_rules! built_in {
 }
 
 /// The built-in questions in the order of a report: the paper's.
-const BUILT_IN: [(&str, &str); 18] = built_in![
+const BUILT_IN: [(&str, &str); 29] = built_in![
     "overview",
     "sources-per-month",
+    "countries",
+    "local-hours",
+    "geo-agreement",
+    "os",
+    "os-agreement",
     "hosts-reached",
     "returning-ips",
     "ports",
@@ -158,8 +182,14 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "sequence-orders",
     "sequence-trend",
     "new-sequences",
+    "payload-likeness",
     "associations",
+    "processes",
     "host-order",
+    "tools",
+    "http-requests",
+    "ftp-commands",
+    "logins",
     "kinds",
     "focused",
     "backscatter",

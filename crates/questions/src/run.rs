@@ -19,7 +19,7 @@ use trapline_store::{Engine, Snapshot, Span, StoreError};
 use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
 use crate::knowledge::Knowledge;
 use crate::processes::{self, Predicates};
-use crate::question::{ParameterType, Question};
+use crate::question::{ParameterType, Question, Variant};
 use crate::value;
 
 /// How long one IP address stays one source.
@@ -349,6 +349,28 @@ impl Session {
             }
         }
         self.answer(question, &given).await
+    }
+
+    /// A session about some of the sources that this one is about.
+    ///
+    /// # Errors
+    /// When the filter is no predicate over a source.
+    pub async fn narrowed(&self, snapshot: &Snapshot, filter: &str) -> Result<Session, AskError> {
+        let filter = match &self.ask.filter {
+            Some(outer) => format!("({outer}) and ({filter})"),
+            None => filter.to_owned(),
+        };
+        Session::open(snapshot, Ask { filter: Some(filter), ..self.ask.clone() }).await
+    }
+
+    /// Answers a variant of a question, for a report; `narrowed` is about its sources.
+    ///
+    /// # Errors
+    /// As [`Session::answer`].
+    pub async fn answer_variant(&self, question: &Question, variant: &Variant) -> Result<Answer, AskError> {
+        let answer = self.answer_for_report(question).await?;
+        let (title, paper) = (variant.title.clone(), variant.paper.clone());
+        Ok(Answer { title, paper, filter: Some(variant.filter.clone()), ..answer })
     }
 
     async fn count_sources(&self) -> Result<i64, AskError> {

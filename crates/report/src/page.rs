@@ -64,14 +64,16 @@ pub fn page(page: &Page<'_>) -> String {
                 (head(page))
                 main {
                     (summary(page))
-                    @for answer in page.answers.iter().filter(|a| !is_summary(a)) { (section(answer, page.about)) }
+                    @for answer in page.answers.iter().filter(|a| !is_summary(a)) {
+                        (section(answer, &place(answer, page.answers), page.about))
+                    }
                     (sources_of_data(page.about))
                 }
                 (footer(page.about))
                 @if !charts.is_empty() {
                     @for part in LIBRARY { script { (PreEscaped(part)) } }
                     @for (answer, chart) in &charts {
-                        script type="application/json" class="chart-data" data-for=(format!("chart-{}", answer.name)) {
+                        script type="application/json" class="chart-data" data-for=(format!("chart-{}", place(answer, page.answers))) {
                             (PreEscaped(in_script(&specification(answer, chart))))
                         }
                     }
@@ -109,7 +111,7 @@ fn head(page: &Page<'_>) -> Markup {
             p.brand { "trapline" }
             h1 { (page.title) }
             nav {
-                @for answer in page.answers.iter().filter(|a| !is_summary(a)) {
+                @for answer in page.answers.iter().filter(|a| !is_summary(a) && a.filter.is_none()) {
                     a href=(format!("#{}", answer.name)) { (answer.name) }
                 }
                 a href="#captures" { "captures" }
@@ -152,12 +154,31 @@ fn command(answer: &Answer, about: &About) -> String {
         .given
         .iter()
         .map(|(name, value)| format!(" --param {}", escape::shell_word(&format!("{name}={value}"))));
-    escape::printable(&format!("trapline ask {}{}{}", answer.name, given.collect::<String>(), about.flags))
+    let filter = match (&answer.filter, &about.filter) {
+        (Some(own), Some(outer)) => {
+            format!(" --where {}", escape::shell_word(&format!("({outer}) and ({own})")))
+        }
+        (Some(own), None) => format!(" --where {}", escape::shell_word(own)),
+        // The flags hold it.
+        _ => String::new(),
+    };
+    // Of two filters on a command line the last one counts.
+    let all = format!("trapline ask {}{}{}{filter}", answer.name, given.collect::<String>(), about.flags);
+    escape::printable(&all)
 }
 
-fn section(answer: &Answer, about: &About) -> Markup {
+/// The name of an answer's place on the page: its question's, and which of its figures.
+fn place(answer: &Answer, answers: &[Answer]) -> String {
+    let same = answers.iter().filter(|a| a.name == answer.name);
+    match same.take_while(|a| !std::ptr::eq(*a, answer)).count() {
+        0 => answer.name.clone(),
+        n => format!("{}-{}", answer.name, n + 1),
+    }
+}
+
+fn section(answer: &Answer, place: &str, about: &About) -> Markup {
     html! {
-        section id=(answer.name) {
+        section id=(place) {
             h2 { (answer.title) }
             p.where {
                 code { (command(answer, about)) }
@@ -167,7 +188,7 @@ fn section(answer: &Answer, about: &About) -> Markup {
             @if answer.rows.is_empty() {
                 p.empty { "Nothing of this kind in these captures." }
             } @else {
-                @if answer.chart.is_some() { div.chart id=(format!("chart-{}", answer.name)) {} }
+                @if answer.chart.is_some() { div.chart id=(format!("chart-{place}")) {} }
                 @if answer.chart.is_some() && answer.rows.len() > MAX_CHART_ROWS {
                     p.note { "The chart shows the first " (thousands(MAX_CHART_ROWS as i64)) " of " (thousands(answer.rows.len() as i64)) " rows." }
                 }

@@ -72,7 +72,7 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
     };
     let session = Session::open(&snapshot, args.question.ask(args.hosts.platform_name.as_ref())?).await?;
     session.keep_sources().await?;
-    let answers = answers(ui, &session, &catalog).await?;
+    let answers = answers(ui, &snapshot, &session, &catalog).await?;
     let mut about = output::about(&session).await?;
     if args.scenario.is_some() {
         // The folder vanishes with this run; the captures' own names say which they are.
@@ -95,6 +95,7 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
 /// All answers; a user's question that fails is told and left out, one of ours is an error.
 async fn answers(
     ui: &Ui,
+    snapshot: &Snapshot,
     session: &Session,
     catalog: &trapline_questions::Catalog,
 ) -> Result<Vec<Answer>, CommandError> {
@@ -102,7 +103,15 @@ async fn answers(
     let mut answers = Vec::new();
     for (i, question) in catalog.questions().iter().enumerate() {
         match session.answer_for_report(question).await {
-            Ok(answer) => answers.push(answer),
+            Ok(answer) => {
+                answers.push(answer);
+                for variant in &question.variants {
+                    let narrowed = session.narrowed(snapshot, &variant.filter).await?;
+                    let answer = narrowed.answer_variant(question, variant).await?;
+                    // Where no source is of this kind the question itself says everything.
+                    answers.extend(Some(answer).filter(|a| !a.rows.is_empty()));
+                }
+            }
             Err(error) if !question.built_in => ui.finding(&error.to_string()),
             Err(error) => return Err(error.into()),
         }
