@@ -33,6 +33,7 @@
 ; Sources, as the comments below abbreviate them:
 ;
 ;   measured   sent by the program named, in a network of two hosts, and read from the capture (2026)
+;   packets    widely seen, but no document of the maker's says so
 ;   pf         OpenBSD's pf.os 1.19, whose notice is this:
 ;
 ;     (C) Copyright 2000-2003 by Michal Zalewski <lcamtuf@coredump.cx>
@@ -91,8 +92,8 @@ sig   = 65535
 
 ; ---------------------------------------------------------------- tools
 
-; measured, Nmap 7.93 -sS: TTL drawn from 37 to 59, ports one after the other, window 1024.
-; Nmap Reference Guide: earlier versions drew 2048, 3072 and 4096 too.
+; measured, Nmap 7.93 -sS: window 1024, TTL drawn from 37 to 59 (six packets had 40 to 55; the range is that of its
+; source). pf: earlier versions drew windows of 2048, 3072 and 4096 too.
 label = s:!:Nmap:SYN scan
 sys   = @unix,@win
 sig   = *:59-:0:1460:1024,0:mss::0
@@ -100,7 +101,7 @@ sig   = *:59-:0:1460:2048,0:mss::0
 sig   = *:59-:0:1460:3072,0:mss::0
 sig   = *:59-:0:1460:4096,0:mss::0
 
-; pf: before 2008 without any option.
+; pf: earlier still without any option.
 label = s:!:Nmap:old SYN scan
 sys   = @unix,@win
 sig   = *:64-:0:0:1024,0:::0
@@ -121,7 +122,7 @@ sig   = *:64-:0:265:512,0:mss,sok,ts:ack+:0
 sig   = *:64-:0:1460:3,10:ws,nop,mss,sok,nop,nop:ecn,uptr+:0
 sig   = *:64-:0:265:31337,10:ws,nop,mss,ts,sok:ack+:0
 
-; measured, masscan 1.3.2; with the MSS since templ-pkt.c of version 2 (its default template).
+; measured, masscan 1.3.2; newer sources have an MSS of 1460 in their template (src/templ-pkt.c).
 label = s:!:masscan:
 sys   = @unix,@win
 sig   = *:255:0:0:1024,0:::0
@@ -138,8 +139,8 @@ sys   = @unix
 sig   = 4:255:0:1460:65535,0:mss::0
 sig   = 4:64:0:1460:65535,0:mss::0
 
-; ZMap since 4.1: --probe-args windows (the default), linux and bsd (src/probe_modules/packet.c and its tests).
-; The systems that it plays set DF. TTL 255, or 64 where --probe-ttl says so.
+; ZMap since 4.1: --probe-args windows (the default), linux and bsd (src/probe_modules/module_tcp_synscan.c, packet.c
+; and its tests). The systems that it plays set DF. TTL 255 (MAXTTL), or 64 where --probe-ttl says so.
 label = s:!:ZMap:as Windows
 sys   = @unix
 sig   = 4:255:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0
@@ -207,27 +208,27 @@ sig   = *:128:0:*:64512,0:mss,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:65520,0:mss,nop,nop,sok:df,id+:0
 
-; pf; Microsoft, "TCP/IP Registry Values for Microsoft Windows Server 2003": scaling where the peer or the
-; administrator asks for it.
+; Microsoft, registry reference of Windows Server 2003, TcpWindowSize and Tcp1323Opts: scaling where the administrator
+; asks for it. pf has the group, packets tell the windows.
 label = s:win:Windows:XP or 2003
 sig   = *:128:0:*:65535,0:mss,nop,ws,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:16384,0:mss,nop,ws,nop,nop,sok:df,id+:0
 
-; Microsoft, "The Cable Guy: TCP Receive Window Auto-Tuning": since Vista the scale is 8 (normal) or 2 (restricted);
-; the window of the SYN stayed 8192 until Windows 8.1.
+; Microsoft, "The Cable Guy: TCP Receive Window Auto-Tuning": scaling is on since Vista. packets: the scale is 8, or 2
+; where it is restricted, and the window of the SYN stayed 8192 until Windows 8.1.
 label = s:win:Windows:Vista to 8.1
 sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:8192,0:mss,nop,nop,sok:df,id+:0
 
-; Since Windows 10 the window of the SYN is the largest multiple of the MSS below 64 KiB, or 65535
-; (Microsoft, "Updates on Windows TCP"; Windows 11 and Server 2022 likewise).
+; packets: since Windows 10 the window of the SYN is the largest multiple of the MSS below 64 KiB, or 65535; Windows
+; 11 and Server 2022 likewise.
 label = s:win:Windows:10 or 11
 sig   = *:128:0:*:mss*44,8:mss,nop,ws,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:mss*45,8:mss,nop,ws,nop,nop,sok:df,id+:0
 sig   = *:128:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+:0
 
-; Whatever begins at 128 and orders its options so is Windows (RFC 7323 leaves the order free; no other stack
+; packets: whatever begins at 128 and orders its options so is Windows (RFC 7323 leaves the order free; no other stack
 ; that we know has both).
 label = g:win:Windows:2000 to 2003
 sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+:0
@@ -239,7 +240,7 @@ sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+:0
 ; The order of options is that of net/ipv4/tcp_output.c: MSS, SACK permitted and timestamp together, then NOP and
 ; scale. The window follows the kernel's first receive buffer.
 
-; AOSP, init.rc and libnetutils: net.tcp.default_init_rwnd is 60 segments, cut to 64 KiB.
+; AOSP, rootdir/init.rc: net.tcp.default_init_rwnd is 60 segments, cut to 64 KiB.
 label = s:unix:Linux:Android
 sig   = *:64:0:*:65535,6:mss,sok,ts,nop,ws:df,id+:0
 sig   = *:64:0:*:65535,7:mss,sok,ts,nop,ws:df,id+:0
@@ -293,7 +294,8 @@ sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws:df,id+:0
 ; ---------------------------------------------------------------- BSD and Apple
 
 ; netinet/tcp_output.c, tcp_addoptions(): MSS, scale, SACK, timestamp in this order since FreeBSD 7; the scale is 3
-; where kern.ipc.maxsockbuf is 256 KiB, 6 where it is 2 MiB (since 9).
+; where kern.ipc.maxsockbuf is 256 KiB, 6 where it is 2 MiB (since 9). netinet/ip_output.c, ip_fillid(): with
+; net.inet.ip.rfc6864 a packet that may not be fragmented has an id of zero (RFC 6864).
 label = s:unix:FreeBSD:9 or later
 sig   = *:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+:0
 sig   = *:64:0:*:65535,6:mss,nop,ws,sok,ts:df:0
@@ -313,8 +315,8 @@ label = s:unix:FreeBSD:2 to 4
 sig   = *:64:0:*:16384,0:mss:df,id+:0
 sig   = *:64:0:*:57344,0:mss:df,id+:0
 
-; xnu, bsd/netinet/tcp_output.c: SACK last, then the end of options; ip_output() sends an id of zero with DF since
-; net.inet.ip.rfc6864 (RFC 6864). The scale follows net.inet.tcp.recvspace and autorcvbufmax of the release.
+; xnu, bsd/netinet/tcp_output.c: SACK last, then the end of options. packets: recent releases send an id of zero with
+; DF, which RFC 6864 allows; the scale has grown with the release.
 label = s:unix:macOS:or iOS, recent
 sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0
 sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0
@@ -389,8 +391,8 @@ label = s:other:PalmOS:
 sig   = 4:255:0:536:mss*5,0:mss::0
 sig   = 4:255:0:536:mss*9,0:mss::0
 
-; Wind River, VxWorks Network Programmer's Guide, default values: TCP_RCV_SIZE_DFLT 8192, IP_TTL_DFLT 64, RFC 1323
-; on. Its stack is that of 4.4BSD, so this is a group.
+; Wind River, VxWorks Network Programmer's Guide 5.4, table 4-3: TCP_RCV_SIZE_DFLT 8192, TCP_FLAGS_DFLT with RFC 1323.
+; Its stack is that of 4.4BSD (TTL 64, tcp_output.c's order), so this is a group.
 label = g:other:VxWorks:or another stack of 4.4BSD
 sig   = 4:64:0:*:8192,0:mss,nop,ws,nop,nop,ts::0
 sig   = 4:64:0:*:8192,0:mss::0

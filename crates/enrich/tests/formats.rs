@@ -67,7 +67,11 @@ fn p0f_1_takes_the_nearest_initial_ttl() {
     assert_eq!(matches(database, WINDOWS).distance, Some(12));
     assert_eq!(matches(database, WINDOWS).raw, "16384:128:1460:1:-1:1:1:48:?");
     check("16384:255:1460:1:-1:1:1:48:far\n", WINDOWS, "", Quality::Unknown);
-    check("16384:128:1460:1:0:1:1:48:with a scale\n", WINDOWS, "", Quality::Unknown);
+    // The older half of the file writes 0 for no scale.
+    let older = "16384:128:1460:1:0:1:1:48:older\n";
+    check(older, WINDOWS, "older", Quality::Fuzzy);
+    check(&format!("{older}16384:128:1460:1:-1:1:1:48:newer\n"), WINDOWS, "newer", Quality::Exact);
+    check("16384:128:1460:1:2:1:1:48:with a scale\n", WINDOWS, "", Quality::Unknown);
     let answer = "syn ack | ttl 116 | len 48 | win 16384 | mss 1460 | opts mss nop nop sack | df";
     check(database, answer, "", Quality::Unknown);
 }

@@ -1,5 +1,5 @@
-//! p0f 3.09b as the oracle: over every capture we have, our labels, distances and raw signatures of SYNs and SYN/ACKs
-//! are p0f's, line by line and in its order.
+//! p0f 3.09b as the oracle: over every capture we have, our labels, distances and raw signatures of SYNs and
+//! SYN/ACKs are p0f's, line by line and in its order.
 //!
 //! p0f remembers connections and speaks of one SYN and one SYN/ACK of each, so the test remembers them
 //! as it does (`flow_dispatch` in its process.c). What differs must be in the list of [`reason`].
@@ -74,7 +74,8 @@ struct Oracle {
     lines: Vec<(Line, Observation)>,
 }
 
-/// Packets that p0f looks at: IP whole in the capture, TCP whole in IP, no fragments, no silly flags, no VLAN.
+/// Packets that p0f looks at: IP whole in the capture, TCP whole in IP, no fragments, no silly flags, no
+/// VLAN.
 fn reads(frame: &Frame<'_>, packet: &Packet<'_>) -> bool {
     let plain =
         frame.link != LinkType::ETHERNET || matches!(frame.data.get(12..14), Some([8, 0] | [0x86, 0xdd]));
@@ -222,7 +223,8 @@ fn run_p0f(database: &Path, capture: &Path, log: &Path) -> Vec<Line> {
     std::fs::read_to_string(log).unwrap().lines().filter_map(Line::parse).collect()
 }
 
-/// Why a line may differ from p0f's, or nothing where it must not: where p0f does not do what its manual says.
+/// Why a line may differ from p0f's, or nothing where it must not: where p0f does not do what its manual
+/// says.
 fn reason(ours: &Line, theirs: &Line, seen: &Observation) -> Option<&'static str> {
     let without = |line: &Line, quirks: &[&str]| {
         let mut fields: Vec<&str> = line.field("raw_sig").split(':').collect();
@@ -250,8 +252,8 @@ fn reason(ours: &Line, theirs: &Line, seen: &Observation) -> Option<&'static str
     }
 }
 
-/// A copy of a capture in which every TCP packet that was cut behind its header is filled up with zeros: p0f reads
-/// whole packets only, and looks at headers only.
+/// A copy of a capture in which every TCP packet that was cut behind its header is filled up with zeros: p0f
+/// reads whole packets only, and looks at headers only.
 fn whole(capture: &Path) -> Vec<u8> {
     let (mut out, mut link) = (Vec::new(), None);
     frames(capture, |frame| {
@@ -438,8 +440,8 @@ fn drawn(random: &mut Random, parts: Parts, nth: u32, answers: bool, oddness: u6
     let ports: [u8; 4] = if answers { [0, 80, 4, 0] } else { [4, 0, 0, 80] };
     let mut segment = ports.to_vec();
     let seq = 1 - u32::from(odd(random, &[1]));
-    // p0f writes & for && and sees only acknowledgement numbers whose first byte is odd; packets of real tools that
-    // set one are known to it half of the time.
+    // p0f writes & for && and sees only acknowledgement numbers whose first byte is odd; packets of real
+    // tools that set one are known to it half of the time.
     let ack = if answers { 5 } else { 0 } ^ u32::from(odd(random, &[1, 5])) << 24;
     segment.extend_from_slice(&seq.to_be_bytes());
     segment.extend_from_slice(&(if answers && odd(random, &[1]) == 1 { 0 } else { ack }).to_be_bytes());
@@ -471,7 +473,8 @@ fn drawn(random: &mut Random, parts: Parts, nth: u32, answers: bool, oddness: u6
     out
 }
 
-/// The signatures of a section; without those of p0f's own prober, whose connections p0f treats in its own way.
+/// The signatures of a section; without those of p0f's own prober, whose connections p0f treats in its own
+/// way.
 fn signatures<'a>(text: &'a str, section: &str) -> Vec<&'a str> {
     let begin = text.split_once(section).unwrap().1;
     let end = begin.split_once("\n[").unwrap().0;

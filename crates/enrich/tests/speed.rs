@@ -1,4 +1,5 @@
-//! How long an observation and a label take, and how much each database knows: `cargo test -p trapline-enrich --test speed -- --ignored --nocapture`.
+//! How long an observation and a label take, and how much each database knows: `cargo test -p trapline-enrich
+//! --test speed -- --ignored --nocapture`.
 
 mod captures;
 

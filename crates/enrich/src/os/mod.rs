@@ -141,7 +141,8 @@ pub struct Matched {
     pub label: Option<Arc<Label>>,
     /// How well.
     pub quality: Quality,
-    /// Routers between the sender and us, by the TTL that the sender begins with; nothing where that is unknown.
+    /// Routers between the sender and us, by the TTL that the sender begins with; nothing where that is
+    /// unknown.
     pub distance: Option<u8>,
 }
 
@@ -257,7 +258,8 @@ impl Database {
         self.matcher.matches(seen, None)
     }
 
-    /// What it says of an answer to a SYN of MSS `peer_mss`: some stacks choose their window by that (p0f 3 only).
+    /// What it says of an answer to a SYN of MSS `peer_mss`: some stacks choose their window by that (p0f 3
+    /// only).
     pub fn matches_answer(&self, seen: &Observation, peer_mss: u16) -> Matched {
         self.matcher.matches(seen, Some(peer_mss))
     }

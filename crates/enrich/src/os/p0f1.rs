@@ -3,6 +3,10 @@
 //! An entry fits where all its fields do; -1 says of a window scale that there is none and of a size
 //! that it does not matter. The TTL of an entry is the initial one: the nearest that is not below the
 //! received TTL wins, and one more than 40 hops away (the limit that p0f 2 wrote down) is no match.
+//!
+//! The older half of the file says 0 where there is no window scale: its Windows 9x sends 48 bytes, in which
+//! MSS and SACK leave no room for one. So what has no scale and is not known otherwise is looked for with 0,
+//! and what is found so is fuzzy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +102,17 @@ impl Signatures {
         }
         Ok(signatures)
     }
+
+    /// The entry whose initial TTL is nearest, the first of the file among equals, and the hops between.
+    fn nearest(&self, fields: &Fields, seen: &Observation) -> Option<(u8, &Entry)> {
+        let entries = self.by_fields.get(fields).map(Vec::as_slice).unwrap_or_default();
+        let fitting = entries.iter().filter_map(|entry| {
+            let size = entry.size.is_none_or(|size| size == seen.len);
+            let hops = entry.ttl.checked_sub(seen.ttl).filter(|hops| size && *hops <= MAX_HOPS)?;
+            Some((hops, entry))
+        });
+        fitting.min_by_key(|(hops, _)| *hops)
+    }
 }
 
 impl Matcher for Signatures {
@@ -107,16 +122,15 @@ impl Matcher for Signatures {
         if Step::of(seen) != Step::Syn || seen.ip_version != 4 {
             return matched;
         }
-        let entries = self.by_fields.get(&fields).map(Vec::as_slice).unwrap_or_default();
-        let fitting = entries.iter().filter_map(|entry| {
-            let size = entry.size.is_none_or(|size| size == seen.len);
-            let hops = entry.ttl.checked_sub(seen.ttl).filter(|hops| size && *hops <= MAX_HOPS)?;
-            Some((hops, entry))
-        });
-        // The first of equally near ones: the file is in order.
-        if let Some((hops, entry)) = fitting.min_by_key(|(hops, _)| *hops) {
+        let exact = self.nearest(&fields, seen).map(|(hops, entry)| (hops, entry, Quality::Exact));
+        let older = || {
+            let zero = Fields { scale: 0, ..fields };
+            let nearest = if fields.scale == -1 { self.nearest(&zero, seen) } else { None };
+            nearest.map(|(hops, entry)| (hops, entry, Quality::Fuzzy))
+        };
+        if let Some((hops, entry, quality)) = exact.or_else(older) {
             matched.label = Some(entry.label.clone());
-            matched.quality = Quality::Exact;
+            matched.quality = quality;
             matched.distance = Some(hops);
         }
         matched

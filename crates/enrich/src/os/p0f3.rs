@@ -1,4 +1,5 @@
-//! p0f 3 (2012 to 2014): sections, labels and signatures `ver:ittl:olen:mss:window,scale:options:quirks:payload`.
+//! p0f 3 (2012 to 2014): sections, labels and signatures
+//! `ver:ittl:olen:mss:window,scale:options:quirks:payload`.
 //!
 //! A signature of one system that fits wins; else the first generic one; else the first that fits but
 //! for what p0f forgives: a TTL that is too high or more than 35 hops too low, a DF bit or an id that
@@ -88,7 +89,8 @@ impl Reading {
                 self.label = Some(Arc::new(parse_label(value)?));
                 Ok(())
             }
-            // Below which systems a tool runs: a hint for people that p0f checks against other packets of the host.
+            // Below which systems a tool runs: a hint for people that p0f checks against other packets of the
+            // host.
             ("sys", Section::Request | Section::Response) => Ok(()),
             ("sig", _) => self.signature(value),
             _ => Err(format!("\"{key}\" has no place here")),

@@ -1,14 +1,15 @@
-//! Satori (2005 to 2024): XML; a system has tests, a test a weight and a signature `window:ttl:D:size:options:quirks`.
+//! Satori (2005 to 2024): XML; a system has tests, a test a weight and a signature
+//! `window:ttl:D:size:options:quirks`.
 //!
 //! All tests that fit are collected, exact ones before partial ones (which have `*` for DF or window
 //! scale), and the heaviest wins; where several weigh the same the first of the file gives the name
 //! and the text lists all, as Satori prints them.
 //!
-//! Three things in the file have grown from the tool's own ways, and are met halfway so that all of the file is of use:
-//! Satori rounds TTLs between 33 and 60 to 60, so systems that begin with 64 are only known within four
-//! hops: here 64 fits as well. It writes one `E` for each byte behind the end of options, earlier
-//! versions one for all: both fit. And the version in Python calls a missing timestamp of a SYN an
-//! odd one (`T`), the one in Delphi did not: without timestamps `T` makes no difference.
+//! Three things in the file have grown from the tool's own ways, and are met halfway so that all of the file
+//! is of use: Satori rounds TTLs between 33 and 60 to 60, so systems that begin with 64 are only known within
+//! four hops: here 64 fits as well. It writes one `E` for each byte behind the end of options, earlier
+//! versions one for all: both fit. And the version in Python calls a missing timestamp of a SYN an odd one
+//! (`T`), the one in Delphi did not: without timestamps `T` makes no difference.
 
 use std::collections::HashMap;
 use std::fmt::Write;

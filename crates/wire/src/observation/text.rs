@@ -1,4 +1,5 @@
-//! Observations as text and back: `syn | ttl 116 | len 48 | win 16384 | mss 1460 | opts mss nop nop sack | df`.
+//! Observations as text and back: `syn | ttl 116 | len 48 | win 16384 | mss 1460 | opts mss nop nop sack |
+//! df`.
 //!
 //! One fact a segment, always in the same order, and only what is not the ordinary case: no segment
 //! says that a SYN acknowledges nothing. So the same observation has one text, and a text one observation.

@@ -207,8 +207,8 @@ impl Signature {
         })
     }
 
-    /// Whether it fits: `Some(true)` in everything, `Some(false)` but for what p0f forgives. Differences in quirks
-    /// are forgiven only where `forgive` says so: p0f keeps the first signature that it forgives.
+    /// Whether it fits: `Some(true)` in everything, `Some(false)` but for what p0f forgives. Differences in
+    /// quirks are forgiven only where `forgive` says so: p0f keeps the first signature that it forgives.
     pub fn fits(&self, packet: &Packet<'_>, forgive: bool) -> Option<bool> {
         let seen = packet.seen;
         let same_quirks = self.quirks_fit(packet, forgive)?;
