@@ -11,10 +11,12 @@
 //! 2003-08-11 10:00:06  203.0.113.6       > mach0          proto 47
 //! 2003-08-11 10:00:07  203.0.113.6:53    > mach0:9        udp id 5 more
 //! 2003-08-11 10:00:07  203.0.113.6       > mach0          fragment udp id 5
+//! 2003-08-11 10:00:08  203.0.113.8:1025  > mach0:80       tcp S ttl 120 df id 7 win 16384 opts mss:1460,nop,nop,sok
 //! ```
 //!
 //! `x3` at the end repeats a line three times, a second apart. Names stand for the addresses of a
-//! platform file's hosts. IPv6 is written `[2001:db8::1]:80`.
+//! platform file's hosts. IPv6 is written `[2001:db8::1]:80`. In payloads `\r`, `\n`, `\\` and `\xNN` are bytes.
+//! TCP sequence and acknowledgement numbers follow from the lines before; `seq` and `ack` set them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -48,9 +50,10 @@ pub fn names(platform: &str) -> BTreeMap<String, IpAddr> {
 /// When a line cannot be understood; the message holds the line.
 pub fn parse(text: &str, names: &BTreeMap<String, IpAddr>) -> Vec<(Time, Vec<u8>)> {
     let mut packets = Vec::new();
+    let mut sequences = Sequences::new();
     for line in text.lines().map(|l| l.split('#').next().unwrap_or_default().trim()).filter(|l| !l.is_empty())
     {
-        match one(line, names) {
+        match one(line, names, &mut sequences) {
             Some((time, bytes, times)) => {
                 packets.extend((0..times).map(|i| (time + i * 1_000_000_000, bytes.clone())));
             }
@@ -68,21 +71,93 @@ pub fn pcap(packets: &[(Time, Vec<u8>)]) -> Vec<u8> {
     out
 }
 
-fn one(line: &str, names: &BTreeMap<String, IpAddr>) -> Option<(Time, Vec<u8>, i64)> {
+/// The next sequence number of each direction of each connection.
+type Sequences = BTreeMap<(SocketAddr, SocketAddr), u32>;
+
+/// Where a direction begins whose first packet is no SYN, and where its SYN stands.
+const BEGIN: u32 = 1_000;
+
+fn one(
+    line: &str,
+    names: &BTreeMap<String, IpAddr>,
+    sequences: &mut Sequences,
+) -> Option<(Time, Vec<u8>, i64)> {
     let (line, times) = match line.rsplit_once(" x").map(|(l, n)| (l, n.parse())) {
         Some((line, Ok(times))) => (line, times),
         _ => (line, 1),
     };
     let (line, payload) = match line.split_once('"') {
-        Some((line, rest)) => (line, rest.rsplit_once('"')?.0.as_bytes()),
-        None => (line, &b""[..]),
+        Some((line, rest)) => (line, unescaped(rest.rsplit_once('"')?.0)?),
+        None => (line, Vec::new()),
     };
     let words: Vec<&str> = line.split_whitespace().collect();
     let [day, clock, src, ">", dst, rest @ ..] = words.as_slice() else { return None };
     let time = NaiveDateTime::parse_from_str(&format!("{day} {clock}"), "%Y-%m-%d %H:%M:%S%.f").ok()?;
     let time = time.and_utc().timestamp_nanos_opt()?;
     let (src, dst) = (end(src, names)?, end(dst, names)?);
-    Some((time, packet(src, dst, rest, payload, names)?, times))
+    let mut words = rest.to_vec();
+    let (seq, ack);
+    if rest.first() == Some(&"tcp") && word(rest, "seq").is_none() {
+        let flags = bits(rest.get(1)?)?;
+        let next = *sequences.get(&(src, dst)).unwrap_or(&BEGIN);
+        // A SYN begins anew where it began before.
+        let at = if flags & flags::SYN != 0 { BEGIN } else { next };
+        seq = at.to_string();
+        words.extend(["seq", &seq]);
+        let length = payload.len() as u32 + u32::from(flags & (flags::SYN | flags::FIN) != 0);
+        sequences.insert((src, dst), at + length);
+    }
+    if rest.first() == Some(&"tcp") && word(rest, "ack").is_none() && rest.get(1)?.contains('A') {
+        ack = sequences.get(&(dst, src)).unwrap_or(&BEGIN).to_string();
+        words.extend(["ack", &ack]);
+    }
+    Some((time, packet(src, dst, &words, &payload, names)?, times))
+}
+
+/// A payload's bytes.
+fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'\\' {
+            bytes.push(*first);
+            continue;
+        }
+        let (code, after) = rest.split_first()?;
+        rest = after;
+        bytes.push(match code {
+            b'r' => b'\r',
+            b'n' => b'\n',
+            b'\\' => b'\\',
+            b'x' => {
+                let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+                rest = &rest[2..];
+                u8::from_str_radix(digits, 16).ok()?
+            }
+            _ => return None,
+        });
+    }
+    Some(bytes)
+}
+
+/// TCP options by their names, as p0f writes them: `mss:1460,nop,ws:8,sok,ts`.
+fn options(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for option in text.split(',') {
+        let (name, value) = option.split_once(':').unwrap_or((option, "0"));
+        let value: u16 = value.parse().ok()?;
+        match name {
+            "mss" => bytes.extend([2, 4, (value >> 8) as u8, value as u8]),
+            "nop" => bytes.push(1),
+            "eol" => bytes.push(0),
+            "ws" => bytes.extend([3, 3, value as u8]),
+            "sok" => bytes.extend([4, 2]),
+            "ts" => bytes.extend([8, 10, 0, 0, 0x30, 0x39, 0, 0, 0, 0]),
+            _ => return None,
+        }
+    }
+    Some(bytes)
 }
 
 /// An address with a port, 0 where none is written.
@@ -97,10 +172,15 @@ fn end(text: &str, names: &BTreeMap<String, IpAddr>) -> Option<SocketAddr> {
     Some(SocketAddr::new(*names.get(name)?, port.parse().ok()?))
 }
 
-/// The number after a word.
-fn number(words: &[&str], after: &str) -> Option<u16> {
+/// What stands after a word.
+fn word<'a>(words: &[&'a str], after: &str) -> Option<&'a str> {
     let at = words.iter().position(|w| *w == after)?;
-    words.get(at + 1)?.parse().ok()
+    words.get(at + 1).copied()
+}
+
+/// The number after a word.
+fn number<T: std::str::FromStr>(words: &[&str], after: &str) -> Option<T> {
+    word(words, after)?.parse().ok()
 }
 
 fn packet(
@@ -112,15 +192,21 @@ fn packet(
 ) -> Option<Vec<u8>> {
     let mut ip = Ip::new(src.ip(), dst.ip());
     ip.id = number(words, "id").unwrap_or(0);
+    ip.ttl = number(words, "ttl").unwrap_or(ip.ttl);
+    ip.df = words.contains(&"df");
     let mut out = Vec::new();
     match words {
         ["tcp", letters, ..] => {
+            let options = word(words, "opts").map_or(Some(Vec::new()), options)?;
             let segment = Tcp {
                 src_port: src.port(),
                 dst_port: dst.port(),
+                seq: number(words, "seq").unwrap_or(0),
+                ack: number(words, "ack").unwrap_or(0),
                 flags: bits(letters)?,
+                window: number(words, "win").unwrap_or(0),
+                options: &options,
                 payload,
-                ..Tcp::default()
             };
             build::tcp(&mut out, &ip, &segment);
         }
@@ -132,7 +218,7 @@ fn packet(
             build::icmp(&mut out, &ip, kind.parse().ok()?, 1, [0; 4], &quoted);
         }
         ["icmp", kind, ..] => {
-            let (id, seq) = (number(words, "id").unwrap_or(0), number(words, "seq").unwrap_or(0));
+            let (id, seq): (u16, u16) = (number(words, "id").unwrap_or(0), number(words, "seq").unwrap_or(0));
             let rest = u32::from(id) << 16 | u32::from(seq);
             ip.id = 0;
             build::icmp(&mut out, &ip, kind.parse().ok()?, 0, rest.to_be_bytes(), payload);

@@ -126,7 +126,10 @@ fn packet(random: &mut Random) -> String {
         0..=8 => {
             let flags =
                 random.pick(&["S", "S", "S", "SA", "SA", "R", "RA", "RPA", "A", "PA", "FA", "SE", "-"]);
-            let payload = if flags.contains('P') { " \"GET /\"" } else { "" };
+            let words =
+                ["GET /", " HTTP/1.0\\r\\n\\r\\n", "USER bro\\r\\n", "PASS 1\\r\\nQU", "220 ftp\\r\\n"];
+            let payload =
+                if flags.contains('P') { format!(" \"{}\"", random.pick(&words)) } else { String::new() };
             format!("{ports} tcp {flags}{payload}")
         }
         9..=12 => format!("{ports} udp id {} \"{}\"", random.below(3), random.pick(&["a", "bb", ""])),
