@@ -123,8 +123,8 @@ fn host(text: &str) -> Result<(String, IpAddr), CommandError> {
     next_help_heading = "Places and systems (every build carries countries and fingerprints of its own)"
 )]
 pub struct EnrichArgs {
-    /// Place database: a MaxMind DB file; again for more, the first that knows an address wins. Where none is given, those of
-    /// `trapline geo update` and geoipupdate
+    /// Place database: a MaxMind DB file, or `built-in`; again for more, the first that knows an address wins. Where none is given,
+    /// those of `trapline geo update` and geoipupdate, and the built-in one behind them
     #[arg(long, value_name = "FILE", env = "TRAPLINE_GEO", value_delimiter = ':')]
     pub geo: Vec<PathBuf>,
     /// Fingerprint database: p0f 1, 2 or 3, Disco, ettercap, pf.os, Satori; again for more
@@ -145,14 +145,15 @@ pub fn place_folder() -> Option<PathBuf> {
 impl EnrichArgs {
     /// The databases.
     pub fn open(&self) -> Result<Enrichers, CommandError> {
-        let places = if self.geo.is_empty() {
+        let (places, built_in) = if self.geo.is_empty() {
             let folders: Vec<PathBuf> =
                 place_folder().into_iter().chain(PLACE_FOLDERS.map(PathBuf::from)).collect();
-            find(&folders)
+            (find(&folders), true)
         } else {
-            self.geo.clone()
+            let named = |path: &&PathBuf| path.as_os_str() != "built-in";
+            (self.geo.iter().filter(named).cloned().collect(), !self.geo.iter().all(|p| named(&p)))
         };
-        Ok(Enrichers::built_in().with_places(&places)?.with_systems(&self.fingerprints)?)
+        Ok(Enrichers::built_in().with_places(&places, built_in)?.with_systems(&self.fingerprints)?)
     }
 }
 

@@ -18,7 +18,8 @@ fn trapline(folder: &Path, arguments: &[&str]) -> String {
 fn a_tenth_of_the_paper_answers_as_planned() {
     let folder = tempfile::tempdir().unwrap();
     trapline(folder.path(), &["simulate", "paper2003", "--scale", "0.1", "-o", "paper"]);
-    trapline(folder.path(), &["ingest", "paper", "--platform", "paper/platform.toml"]);
+    let places = ["--geo", "paper/places.mmdb"];
+    trapline(folder.path(), &["ingest", "paper", "--platform", "paper/platform.toml", places[0], places[1]]);
     let truth: Json =
         serde_json::from_str(&std::fs::read_to_string(folder.path().join("paper/truth.json")).unwrap())
             .unwrap();
@@ -26,10 +27,6 @@ fn a_tenth_of_the_paper_answers_as_planned() {
     let mut compared = 0;
     for rule in ["day", "gap"] {
         for (question, rows) in truth[rule].as_object().unwrap() {
-            // What was typed (ftp-commands, logins) is planned too, and asked of a later release.
-            if trapline_questions::Catalog::built_in().get(question).is_err() {
-                continue;
-            }
             let answer = trapline(folder.path(), &["ask", question, "--rule", rule, "--format", "json"]);
             let mut answer: Vec<Json> = serde_json::from_str(&answer).unwrap();
             if question == "backscatter" {
@@ -38,13 +35,19 @@ fn a_tenth_of_the_paper_answers_as_planned() {
                     std::cmp::Reverse(["packets", "sources", "ports"].map(|k| r[k].as_i64()))
                 });
             }
+            if question == "processes" {
+                // The plan names the worm that it plays; what else its packets look like is not planned.
+                let planned =
+                    |row: &Json| rows.as_array().unwrap().iter().any(|p| p["process"] == row["process"]);
+                answer.retain(planned);
+            }
             compared += 1;
             wrong.extend(
                 difference(&answer, rows.as_array().unwrap()).map(|d| format!("{question} ({rule}): {d}")),
             );
         }
     }
-    assert!(compared >= 2 * 12, "only {compared} answers have a planned truth");
+    assert!(compared >= 2 * 17, "only {compared} answers have a planned truth");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

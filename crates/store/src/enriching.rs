@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, Float64Array, Int16Array, Int64Array, RecordBatch};
 use trapline_enrich::os::{self, Format, Matched, Quality};
-use trapline_enrich::place::{Databases, embedded};
+use trapline_enrich::place::Databases;
 use trapline_enrich::tool::{Knock, judge};
 use trapline_intake::DayTables;
 use trapline_intake::address::Address;
@@ -87,18 +87,19 @@ impl Enrichers {
     /// Those that every build carries: countries, and our own fingerprints.
     pub fn built_in() -> Enrichers {
         let mut places = Databases::new();
-        places.add(embedded());
+        places.add_embedded();
         Enrichers {
             places,
             systems: vec![System::of(OWN.into(), "trapline.fp", own_text(), os::Database::own())],
         }
     }
 
-    /// Adds place databases in front of those that are there: what the user names is better than what everybody has.
+    /// Uses these place databases, the strongest first; the built-in countries behind them where `built_in` says so, or where none
+    /// of them knows countries.
     ///
     /// # Errors
-    /// The first that cannot be used; the others are added.
-    pub fn with_places(mut self, paths: &[PathBuf]) -> Result<Enrichers, EnrichError> {
+    /// The first that cannot be used.
+    pub fn with_places(mut self, paths: &[PathBuf], built_in: bool) -> Result<Enrichers, EnrichError> {
         if paths.is_empty() {
             return Ok(self);
         }
@@ -106,7 +107,9 @@ impl Enrichers {
         if let Some(error) = errors.into_iter().next() {
             return Err(error.into());
         }
-        places.add(embedded());
+        if built_in {
+            places.add_embedded();
+        }
         self.places = places;
         Ok(self)
     }

@@ -10,7 +10,7 @@ use trapline_report::Page;
 use trapline_report::escape::shell_word;
 use trapline_sim::Scenario;
 use trapline_store::ingest::Hosts;
-use trapline_store::{Data, Snapshot, StoreError};
+use trapline_store::{Data, Enrichers, Snapshot, StoreError};
 
 use crate::arguments::{DEFAULT_DATA, DataArgs, EnrichArgs, HostArgs, QuestionArgs};
 use crate::commands::ingest::{Work, counted, take_in};
@@ -55,13 +55,17 @@ pub async fn report(ui: &Ui, args: &ReportArgs) -> Result<(), CommandError> {
     let scratch = tempfile::tempdir()?;
     let mut findings = Vec::new();
     let (data, heading) = if let Some(name) = &args.scenario {
-        let (captures, hosts, about) = simulated(ui, name, args.scale, scratch.path())?;
-        (temporary(ui, args, &captures, hosts, scratch.path(), &mut findings).await?, about)
+        let Simulated { captures, hosts, places, about } = simulated(ui, name, args.scale, scratch.path())?;
+        // The attackers' addresses are made up, so only the scenario knows where they are.
+        let enrichers =
+            Enrichers::built_in().with_places(&places, false)?.with_systems(&args.enrich.fingerprints)?;
+        (temporary(ui, args, &captures, hosts, enrichers, scratch.path(), &mut findings).await?, about)
     } else if args.captures.is_empty() {
         (args.data.open()?, args.data.data.clone())
     } else {
+        let (hosts, enrichers) = (args.hosts.hosts()?, args.enrich.open()?);
         let data =
-            temporary(ui, args, &args.captures, args.hosts.hosts()?, scratch.path(), &mut findings).await?;
+            temporary(ui, args, &args.captures, hosts, enrichers, scratch.path(), &mut findings).await?;
         (data, heading(&args.captures))
     };
     let Some(snapshot) = Snapshot::latest(&data).await? else {
@@ -127,6 +131,7 @@ async fn temporary(
     args: &ReportArgs,
     captures: &[String],
     hosts: Hosts,
+    enrichers: Enrichers,
     scratch: &Path,
     findings: &mut Vec<String>,
 ) -> Result<Data, CommandError> {
@@ -136,7 +141,7 @@ async fn temporary(
         hosts,
         threads: args.question.threads.count(),
         dry_run: false,
-        enrichers: Arc::new(args.enrich.open()?),
+        enrichers: Arc::new(enrichers),
     };
     let report = take_in(ui, captures, work).await?;
     findings.extend(report.findings);
@@ -148,12 +153,15 @@ async fn temporary(
     Ok(data)
 }
 
-fn simulated(
-    ui: &Ui,
-    name: &str,
-    scale: Option<f64>,
-    scratch: &Path,
-) -> Result<(Vec<String>, Hosts, String), CommandError> {
+/// A scenario that was played.
+struct Simulated {
+    captures: Vec<String>,
+    hosts: Hosts,
+    places: Vec<PathBuf>,
+    about: String,
+}
+
+fn simulated(ui: &Ui, name: &str, scale: Option<f64>, scratch: &Path) -> Result<Simulated, CommandError> {
     let scenario = Scenario::load(name)?;
     let bar = ui.progress("playing");
     let folder = scratch.join("captures");
@@ -164,7 +172,12 @@ fn simulated(
     let summary = summary?;
     let platform = Platform::read(&summary.platform)?;
     let captures = summary.captures.iter().map(|path| path.display().to_string()).collect();
-    Ok((captures, Hosts::Given(platform), format!("{} (simulated)", scenario.about)))
+    Ok(Simulated {
+        captures,
+        hosts: Hosts::Given(platform),
+        places: summary.places.into_iter().collect(),
+        about: format!("{} (simulated)", scenario.about),
+    })
 }
 
 fn heading(captures: &[String]) -> String {

@@ -66,9 +66,14 @@ pub fn simulate(ui: &Ui, args: &SimulateArgs) -> Result<(), CommandError> {
     if let Some(truth) = &summary.truth {
         out.push_str(&format!("the truth as planned: {}\n", truth.display()));
     }
+    let mut geo = String::new();
+    if let Some(places) = &summary.places {
+        out.push_str(&format!("where the attackers are: {}\n", places.display()));
+        geo = format!(" --geo {}", places.display());
+    }
     ui.print(&out)?;
     ui.note(&format!(
-        "next: trapline report {0} --platform {1} -o report.html",
+        "next: trapline report {0} --platform {1}{geo} -o report.html",
         folder.display(),
         summary.platform.display()
     ));

@@ -179,8 +179,8 @@ impl Databases {
         Databases::default()
     }
 
-    /// Opens files and puts the embedded database behind them, unless its newer copy is among them. What cannot be opened comes back beside it, for the
-    /// caller to tell; the rest works.
+    /// Opens files; the embedded countries are behind them only where none of them knows countries. What cannot be opened comes back
+    /// beside it, for the caller to tell; the rest works.
     ///
     /// Files are asked in the order given. Two files of one database (`NAME-ipv4.mmdb`, `NAME-ipv6.mmdb`) become one.
     pub fn open(paths: &[PathBuf]) -> (Databases, Vec<DatabaseError>) {
@@ -196,11 +196,17 @@ impl Databases {
         }
         let mut databases = Databases::new();
         opened.into_iter().for_each(|database| databases.add(Arc::new(database)));
-        // A newer copy of it makes it needless.
-        if !databases.iter().any(|(name, _)| name == embedded().name()) {
-            databases.add(embedded());
+        if !databases.iter().any(|(_, database)| matches!(database.kind(), Kind::City | Kind::Country)) {
+            databases.add_embedded();
         }
         (databases, errors)
+    }
+
+    /// Puts the embedded countries behind those that are there, unless a newer copy of them is among them.
+    pub fn add_embedded(&mut self) {
+        if !self.iter().any(|(name, _)| name == embedded().name()) {
+            self.add(embedded());
+        }
     }
 
     /// Adds one that is asked after those that are there. Where its name is taken it gets a number: `GeoLite2-City 2`.
