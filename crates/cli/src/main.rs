@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{ask, completions, enrich, geo, ingest, report, simulate, sql};
+use commands::{ask, completions, enrich, evidence, geo, ingest, report, simulate, sql};
 use error::CommandError;
 use ui::Ui;
 
@@ -35,6 +35,7 @@ enum Command {
     Ingest(ingest::IngestArgs),
     Ask(ask::AskArgs),
     Report(report::ReportArgs),
+    Evidence(evidence::EvidenceArgs),
     Enrich(enrich::AgainArgs),
     Geo(geo::GeoArgs),
     Sql(sql::SqlArgs),
@@ -67,6 +68,7 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
     match command {
         Command::Completions(args) => completions::completions(ui, &args),
         Command::Geo(args) => geo::geo(ui, &args),
+        Command::Evidence(args) => in_runtime(args.question.threads.count(), evidence::evidence(ui, &args)),
         Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
         Command::Simulate(args) => simulate::simulate(ui, &args),
         Command::Ingest(args) => {

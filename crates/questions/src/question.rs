@@ -101,6 +101,7 @@ struct File {
     param: Vec<Parameter>,
     #[serde(default)]
     variant: Vec<Variant>,
+    evidence: Option<String>,
 }
 
 /// One question.
@@ -128,6 +129,9 @@ pub struct Question {
     pub parameters: Vec<Parameter>,
     /// Further figures of it on a report.
     pub variants: Vec<Variant>,
+    /// Which sources stand behind a row: a predicate as `--where` takes it, in which `{column}` is the row's value and
+    /// `{column as pattern}` a pattern for exactly that text.
+    pub evidence: Option<String>,
     /// Whether it is one of ours, not a user's.
     pub built_in: bool,
 }
@@ -155,6 +159,7 @@ impl Question {
             columns: file.column,
             parameters: file.param,
             variants: file.variant,
+            evidence: file.evidence,
             built_in: false,
         })
     }

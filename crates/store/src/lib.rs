@@ -11,6 +11,7 @@ pub mod data;
 pub mod delta;
 pub mod engine;
 pub mod enriching;
+pub mod evidence;
 pub mod functions;
 pub mod ingest;
 pub mod migrate;

@@ -16,6 +16,7 @@ const ENHANCED_PACKET: u32 = 6;
 
 const OPTION_END: u16 = 0;
 const OPTION_TSRESOL: u16 = 9;
+const OPTION_COMMENT: u16 = 1;
 const OPTION_TSOFFSET: u16 = 14;
 
 /// A packet with its options and comments fits into this, or the length is damage.
@@ -237,12 +238,28 @@ impl Writer {
 
     /// Appends one frame of an interface. Times before 1970 do not fit the format and become 1970.
     pub fn frame(&self, out: &mut Vec<u8>, interface: u32, time: Time, wire_len: u32, data: &[u8]) {
+        let frame = Frame { link: LinkType::ETHERNET, time, wire_len, data };
+        self.commented_frame(out, interface, &frame, "");
+    }
+
+    /// Appends one frame of an interface, with a comment where that is not empty; [`Writer::frame`] otherwise.
+    pub fn commented_frame(&self, out: &mut Vec<u8>, interface: u32, frame: &Frame<'_>, comment: &str) {
+        let Frame { time, wire_len, data, .. } = *frame;
         let ticks = u64::try_from(time).unwrap_or(0);
         block(out, ENHANCED_PACKET, |out| {
             let words = [interface, (ticks >> 32) as u32, ticks as u32, data.len() as u32, wire_len];
             words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
             out.extend_from_slice(data);
             out.resize(out.len().next_multiple_of(4), 0);
+            let comment = &comment.as_bytes()[..comment.len().min(usize::from(u16::MAX))];
+            if !comment.is_empty() {
+                out.extend_from_slice(&OPTION_COMMENT.to_le_bytes());
+                out.extend_from_slice(&(comment.len() as u16).to_le_bytes());
+                out.extend_from_slice(comment);
+                out.resize(out.len().next_multiple_of(4), 0);
+                // The end of options.
+                out.extend_from_slice(&[0; 4]);
+            }
         });
     }
 }

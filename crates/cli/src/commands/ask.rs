@@ -35,7 +35,8 @@ pub struct AskArgs {
     output: OutputArgs,
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+/// A parameter on the command line.
+pub fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }

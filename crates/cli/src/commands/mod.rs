@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod completions;
 pub mod enrich;
+pub mod evidence;
 pub mod geo;
 pub mod ingest;
 pub mod report;
