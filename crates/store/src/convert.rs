@@ -1,12 +1,13 @@
 //! Rows of intake to Arrow columns and back, in the order of [`crate::schema`]'s declarations.
 
+use std::fmt::{Display, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    StringBuilder,    TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use trapline_intake::address::Address;
@@ -15,7 +16,7 @@ use trapline_intake::derive::{Session, Source, Totals};
 use trapline_intake::marks::Marks;
 use trapline_intake::platform::{Opening, Platform};
 use trapline_intake::rows::{
-    FirstFlags, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, port_text,
+    FirstFlags, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, PortText,
 };
 use trapline_intake::survey::{CaptureId, Survey};
 
@@ -60,6 +61,31 @@ pub(crate) fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
+/// Values by their `Display`, written straight into the column.
+pub(crate) fn shown<T: Display>(values: impl Iterator<Item = T>) -> ArrayRef {
+    let mut column = StringBuilder::new();
+    for value in values {
+        let _ = write!(column, "{value}");
+        column.append_value("");
+    }
+    Arc::new(column.finish())
+}
+
+/// [`shown`] for values that may be missing.
+pub(crate) fn maybe_shown<T: Display>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
+    let mut column = StringBuilder::new();
+    for value in values {
+        match value {
+            Some(value) => {
+                let _ = write!(column, "{value}");
+                column.append_value("");
+            }
+            None => column.append_null(),
+        }
+    }
+    Arc::new(column.finish())
+}
+
 pub(crate) fn maybe_text<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
@@ -102,7 +128,7 @@ fn port_columns<'a>(keys: impl Iterator<Item = &'a ProbeKey> + Clone) -> [ArrayR
     [
         shorts(keys.clone().map(|k| i16::from(k.protocol))),
         Arc::new(keys.clone().map(|k| k.number.map(i32::from)).collect::<Int32Array>()),
-        text(keys.map(ProbeKey::port_text)),
+        shown(keys.map(|k| PortText(k.protocol, k.number))),
     ]
 }
 
@@ -126,28 +152,38 @@ pub fn openness(platform: &Platform, probe: &Probe) -> Option<&'static str> {
 /// Columns of `probes`.
 pub fn probes(platform: &Platform, rows: &[Probe]) -> Result<RecordBatch, StoreError> {
     let host = |p: &Probe| platform.hosts[usize::from(p.key.host)].name.as_str();
-    let mut columns = vec![text(rows.iter().map(|p| p.key.peer.to_string())), text(rows.iter().map(host))];
+    let mut columns = vec![shown(rows.iter().map(|p| p.key.peer)), text(rows.iter().map(host))];
     columns.extend(port_columns(rows.iter().map(|p| &p.key)));
     columns.extend(span(rows.iter().map(|p| (p.first.time, p.last))));
     columns.push(longs(rows.iter().map(|p| p.packets)));
     columns.push(longs(rows.iter().map(|p| p.bytes)));
     columns.push(longs(rows.iter().map(|p| p.backscatter)));
     columns.extend((0..6).map(|bit| longs(rows.iter().map(move |p| u64::from(p.flag_counts[bit])))));
-    columns.push(text(rows.iter().map(|p| p.first_flags.text())));
+    columns.push(shown(rows.iter().map(|p| p.first_flags)));
     columns.push(longs(rows.iter().map(|p| p.payload_packets)));
     columns.push(longs(rows.iter().map(|p| p.payload_bytes)));
-    columns.push(maybe_text(rows.iter().map(|p| p.first_payload.map(|(_, hash)| hex(&hash)))));
+    columns.push(maybe_shown(rows.iter().map(|p| p.first_payload.map(|(_, hash)| Hex(hash)))));
     columns.push(maybe_times(rows.iter().map(|p| p.first_answer)));
     columns.push(Arc::new(rows.iter().map(|p| p.first_answer.map(rest)).collect::<Int16Array>()));
     columns.push(maybe_text(rows.iter().map(|p| openness(platform, p))));
-    columns.push(text(rows.iter().map(|p| CaptureId(p.first.capture).to_string())));
+    columns.push(shown(rows.iter().map(|p| CaptureId(p.first.capture))));
     columns.push(longs(rows.iter().map(|p| p.first.frame)));
-    columns.push(maybe_text(rows.iter().map(|p| p.marks.text())));
+    columns.push(maybe_shown(rows.iter().map(|p| Some(p.marks).filter(|m| m.syns > 0))));
     batch(&PROBES, columns)
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+/// Bytes as hexadecimal digits.
+pub(crate) struct Hex<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Display for Hex<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        for byte in self.0 {
+            f.write_char(char::from(DIGITS[usize::from(byte >> 4)]))?;
+            f.write_char(char::from(DIGITS[usize::from(byte & 15)]))?;
+        }
+        Ok(())
+    }
 }
 
 fn unhex(text: &str) -> Option<[u8; 16]> {
@@ -269,11 +305,11 @@ fn parse_response(text: &str) -> Option<ResponseKind> {
 pub fn responses(platform: &Platform, rows: &[Response]) -> Result<RecordBatch, StoreError> {
     let host = |r: &Response| platform.hosts[usize::from(r.key.probe.host)].name.as_str();
     let mut columns =
-        vec![text(rows.iter().map(|r| r.key.probe.peer.to_string())), text(rows.iter().map(host))];
+        vec![shown(rows.iter().map(|r| r.key.probe.peer)), text(rows.iter().map(host))];
     columns.extend(port_columns(rows.iter().map(|r| &r.key.probe)));
     columns.push(text(rows.iter().map(|r| response_text(r.key.kind))));
     columns.push(bools(rows.iter().map(|r| r.key.solicited)));
-    columns.push(text(rows.iter().map(|r| r.key.victim.to_string())));
+    columns.push(shown(rows.iter().map(|r| r.key.victim)));
     columns.push(longs(rows.iter().map(|r| r.packets)));
     columns.extend(span(rows.iter().map(|r| r.span)));
     batch(&RESPONSES, columns)
@@ -299,7 +335,7 @@ pub fn read_responses(platform: &Platform, rows: &RecordBatch) -> Vec<Response> 
 pub fn replies(platform: &Platform, rows: &[Reply]) -> Result<RecordBatch, StoreError> {
     let host = |r: &Reply| platform.hosts[usize::from(r.key.host)].name.as_str();
     let mut columns = vec![
-        text(rows.iter().map(|r| r.key.peer.to_string())),
+        shown(rows.iter().map(|r| r.key.peer)),
         text(rows.iter().map(host)),
         shorts(rows.iter().map(|r| i16::from(r.key.protocol))),
         longs(rows.iter().map(|r| r.packets)),
@@ -335,7 +371,7 @@ fn totals<'a>(rows: impl Iterator<Item = &'a Totals> + Clone) -> Vec<ArrayRef> {
 /// Columns of `sessions`.
 pub fn sessions(platform: &Platform, rows: &[Session]) -> Result<RecordBatch, StoreError> {
     let host = |s: &Session| platform.hosts[usize::from(s.host)].name.as_str();
-    let mut columns = vec![text(rows.iter().map(|s| s.peer.to_string())), text(rows.iter().map(host))];
+    let mut columns = vec![shown(rows.iter().map(|s| s.peer)), text(rows.iter().map(host))];
     columns.extend(totals(rows.iter().map(|s| &s.totals)));
     columns.push(text(rows.iter().map(|s| s.sequence.as_str())));
     batch(&SESSIONS, columns)
@@ -348,7 +384,7 @@ pub fn sources(platform: &Platform, rows: &[Source]) -> Result<RecordBatch, Stor
             s.hosts.iter().map(|h| platform.hosts[usize::from(*h)].name.as_str()).collect();
         names.join(">")
     };
-    let mut columns = vec![text(rows.iter().map(|s| s.peer.to_string()))];
+    let mut columns = vec![shown(rows.iter().map(|s| s.peer))];
     columns.extend(totals(rows.iter().map(|s| &s.totals)));
     columns.push(ints(rows.iter().map(|s| s.hosts.len() as i32)));
     columns.push(text(rows.iter().map(|s| s.sequence.as_str())));
@@ -367,7 +403,7 @@ pub fn hosts(platform: &Platform) -> Result<RecordBatch, StoreError> {
     let columns = vec![
         text(rows.iter().map(|_| platform.name.as_str())),
         text(rows.iter().map(|(_, h, _)| h.name.as_str())),
-        text(rows.iter().map(|(_, _, a)| a.to_string())),
+        shown(rows.iter().map(|(_, _, a)| a)),
         ints(rows.iter().map(|(i, _, _)| *i)),
         maybe_text(rows.iter().map(|(_, h, _)| h.persona.as_deref())),
         bools(rows.iter().map(|(_, h, _)| h.has_history)),
@@ -385,7 +421,7 @@ pub fn openings(platform: &Platform) -> Result<RecordBatch, StoreError> {
         text(rows.iter().map(|(h, _)| h.name.as_str())),
         shorts(rows.iter().map(|(_, o)| i16::from(o.port.protocol))),
         ints(rows.iter().map(|(_, o)| i32::from(o.port.number))),
-        text(rows.iter().map(|(_, o)| port_text(o.port.protocol, Some(o.port.number)))),
+        shown(rows.iter().map(|(_, o)| PortText(o.port.protocol, Some(o.port.number)))),
         maybe_times(rows.iter().map(|(_, o)| o.opened)),
         maybe_times(rows.iter().map(|(_, o)| o.closed)),
     ];
@@ -410,7 +446,7 @@ pub fn captures(platform: &str, rows: &[CaptureRow]) -> Result<RecordBatch, Stor
     let count = |of: fn(&Counts) -> u64| longs(rows.iter().map(move |r| of(&r.counts)));
     let columns = vec![
         text(rows.iter().map(|_| platform)),
-        text(rows.iter().map(|r| r.survey.id().to_string())),
+        shown(rows.iter().map(|r| r.survey.id())),
         text(rows.iter().map(|r| r.survey.hash_text())),
         text(rows.iter().map(|r| r.place.as_str())),
         bools(rows.iter().map(|r| r.kept)),

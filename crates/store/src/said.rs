@@ -9,13 +9,13 @@ use datafusion::arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBat
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use trapline_intake::community::community_id;
 use trapline_intake::platform::Platform;
-use trapline_intake::rows::{Place, port_text};
+use trapline_intake::rows::{Place, PortText};
 use trapline_intake::said::{Request, RequestKey, Starter};
 use trapline_intake::survey::CaptureId;
 use trapline_speech::{Body, End, Kind, Message};
 
 use crate::StoreError;
-use crate::convert::{Columns, batch, bools, hex, ints, longs, maybe_text, shorts, span, text};
+use crate::convert::{Columns, Hex, batch, bools, ints, longs, maybe_shown, maybe_text, shorts, shown, span, text};
 use crate::schema::REQUESTS;
 
 fn end_text(end: End) -> &'static str {
@@ -119,17 +119,17 @@ pub fn requests(platform: &Platform, rows: &[Request]) -> Result<RecordBatch, St
         community_id(r.key.protocol, (peer, r.key.peer_port), (own, r.key.port))
     };
     let mut columns = vec![
-        text(keys().map(|k| k.peer.to_string())),
+        shown(keys().map(|k| k.peer)),
         text(rows.iter().map(host)),
         shorts(keys().map(|k| i16::from(k.protocol))),
         ints(keys().map(|k| i32::from(k.port))),
-        text(keys().map(|k| port_text(k.protocol, Some(k.port)))),
+        shown(keys().map(|k| PortText(k.protocol, Some(k.port)))),
         ints(keys().map(|k| i32::from(k.peer_port))),
     ];
     columns.extend(span(rows.iter().map(|r| (r.key.at.time, r.last))));
     columns.extend([
         longs(rows.iter().map(|r| r.times)),
-        text(keys().map(|k| CaptureId(k.at.capture).to_string())),
+        shown(keys().map(|k| CaptureId(k.at.capture))),
         longs(keys().map(|k| k.at.frame)),
         ints(keys().map(|k| i32::from(k.index))),
         text(keys().map(|k| end_text(k.by))),
@@ -148,7 +148,7 @@ pub fn requests(platform: &Platform, rows: &[Request]) -> Result<RecordBatch, St
         said(|m| m.ja4.as_ref()),
         said(|m| m.hassh.as_ref()),
         Arc::new(messages().map(|m| m.body.as_ref().map(|b| b.bytes as i64)).collect::<Int64Array>()),
-        maybe_text(messages().map(|m| m.body.as_ref().map(|b| hex(&b.sha256)))),
+        maybe_shown(messages().map(|m| m.body.as_ref().map(|b| Hex(b.sha256)))),
         maybe_text(messages().map(|m| m.body.as_ref().map(|b| escaped(&b.begin)))),
         maybe_text(messages().map(|m| lines(&m.details))),
         bools(messages().map(|m| m.cut)),
