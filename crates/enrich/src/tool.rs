@@ -44,11 +44,15 @@ pub struct Tool {
 /// The chance that at least `hits` of `packets` random packets have an invariant of chance `p`: at most the number of ways to choose
 /// them, each with `p` (union bound).
 fn odds(packets: u64, hits: u64, p: f64) -> f64 {
-    let mut log = hits as f64 * p.ln();
-    for i in 0..hits.min(4_096) {
-        log += ((packets - i) as f64 / (i + 1) as f64).ln();
+    // Factor by factor, without logarithms, whose last digits differ between machines. Far below any threshold it is 0.
+    let mut odds = 1.0f64;
+    for i in 0..hits {
+        odds *= (packets - i) as f64 / (i + 1) as f64 * p;
+        if odds < f64::MIN_POSITIVE {
+            return 0.0;
+        }
     }
-    log.exp().min(1.0)
+    odds.min(1.0)
 }
 
 /// The tools that made the SYN packets of one source, strongest evidence first.
@@ -61,16 +65,16 @@ pub fn judge(knocks: &[Knock]) -> Vec<Tool> {
             found.push(Tool { name, raw: format!("{name} {hits} of {of}"), odds });
         }
     };
-    let by_chance: [(&'static str, u64, u64, f64); 4] = [
-        ("mirai", sum(|k| k.mirai), 2, -32.0),
-        ("masscan", sum(|k| k.masscan), 2, -16.0),
-        ("masscan_old", sum(|k| k.masscan_old), 2, -16.0),
+    let by_chance: [(&'static str, u64, u64, i32); 4] = [
+        ("mirai", sum(|k| k.mirai), 2, -32),
+        ("masscan", sum(|k| k.masscan), 2, -16),
+        ("masscan_old", sum(|k| k.masscan_old), 2, -16),
         // Its id and its window are two invariants: one packet is enough.
-        ("zmap_old", sum(|k| k.zmap_old), 1, -32.0),
+        ("zmap_old", sum(|k| k.zmap_old), 1, -32),
     ];
     for (name, hits, needed, log2) in by_chance {
         if hits >= needed {
-            label(name, hits, syns, odds(syns, hits, log2.exp2()));
+            label(name, hits, syns, odds(syns, hits, 2f64.powi(log2)));
         }
     }
     let masscan = sum(|k| k.masscan);

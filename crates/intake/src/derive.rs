@@ -8,7 +8,7 @@ use trapline_wire::{Time, protocol};
 
 use crate::address::Address;
 use crate::limits::SEQUENCE_PORTS;
-use crate::rows::{Place, Probe, port_text};
+use crate::rows::{Place, PortText, Probe};
 
 /// One source and one host on one day.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,7 @@ fn port_key(probe: &Probe) -> (u8, Option<u16>) {
 /// Writes a sequence of distinct ports, given in order: those with a number, or where none has one,
 /// the others; the first [`SEQUENCE_PORTS`] of them and `,+N` for N more.
 pub fn sequence(ports: impl Iterator<Item = (u8, Option<u16>)> + Clone) -> String {
+    use std::fmt::Write;
     let numbered = ports.clone().any(|(_, number)| number.is_some());
     let mut text = String::new();
     let mut more = 0u64;
@@ -114,7 +115,7 @@ pub fn sequence(ports: impl Iterator<Item = (u8, Option<u16>)> + Clone) -> Strin
         if i > 0 {
             text.push(',');
         }
-        text.push_str(&port_text(number, port));
+        let _ = write!(text, "{}", PortText(number, port));
     }
     if more > 0 {
         text.push_str(&format!(",+{more}"));

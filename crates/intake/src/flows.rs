@@ -327,6 +327,7 @@ impl Flows {
             self.held -= held;
             self.over_limit += 1;
         }
+        self.over_limit += dialogue.take_untold();
         let (starter, client, was_spoken) = (flow.starter, dialogue.client(), flow.spoken);
         if over {
             let left = flow.held();
@@ -448,6 +449,17 @@ impl Flows {
                 datagram(side, port, payload).unwrap_or_else(|| ("", Message::of(Kind::Data)));
             out.push(Heard { by, service, message });
         });
+    }
+
+    /// What an ICMP request carries: some worms fill their pings with what nobody else does.
+    pub fn ping(&mut self, event: &Event, payload: &[u8]) {
+        if !payload.is_empty() {
+            // Its identifier and sequence number are no ports, and change from ping to ping.
+            let event = Event { port: 0, peer_port: 0, ..*event };
+            self.alone(&event, payload, Starter::Peer, |out| {
+                out.push(Heard { by: End::Peer, service: "", message: Message::of(Kind::Data) });
+            });
+        }
     }
 
     /// A payload that stands alone: the same one from the same speaker on one day is one row. `read` says what it means.

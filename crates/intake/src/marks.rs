@@ -4,12 +4,13 @@
 //! |---|---|---|---|
 //! | `mirai` | sequence number = destination address | 2^-32 | Mirai's scanner.c |
 //! | `masscan` | IP id = destination address xor destination port xor sequence number (lowest 16 bits), MSS only | 2^-16 | masscan's templ-pkt.c |
-//! | `masscan_old` | the same without any option | 2^-16 | masscan before 2016 |
+//! | `masscan_old` | the same without any option | 2^-16 | masscan 1.3.2 and older |
 //! | `zmap_old` | IP id = 54321 and window 65535 | 2^-32 | ZMap before 4.1, packet.c |
-//! | `zmap` | window 65535, TTL at most 64, options of Windows (MSS 1460, window scale, SACK), none of Windows' TTLs | see docs/method/tools.md | ZMap since 4.1, packet.c |
+//! | `zmap` | window 65535, TTL at most 64, options of Windows (MSS 1460, window scale, SACK), none of Windows' TTLs | see docs/method/tools.md | ZMap since 4.1.1, packet.c |
 //! | `nmap` | window 1024, 2048, 3072 or 4096, MSS 1460 and no other option, TTL at most 64 | 2^-14 | nmap's scan_engine_raw.cc |
 //! | `unicorn` | sequence number xor destination address (its bytes turned round) xor (destination port, source port) is the same in packet after packet | 2^-32 for each pair | unicornscan 0.4.7, scan_progs/tcphash.h |
 
+use std::fmt;
 use std::net::IpAddr;
 
 use trapline_wire::Packet;
@@ -95,6 +96,18 @@ pub fn of(packet: &Packet<'_>, tcp: &TcpView<'_>) -> (u8, u32) {
     (marks, key)
 }
 
+/// `syn=14,mirai=14,unicorn=KEY:SEQ:KEY:SEQ:3`.
+impl fmt::Display for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "syn={}", self.syns)?;
+        for (name, count) in NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+            write!(f, ",{name}={count}")?;
+        }
+        let ((key, seq), (last_key, last_seq)) = (self.first, self.last);
+        write!(f, ",unicorn={key:x}:{seq:x}:{last_key:x}:{last_seq:x}:{}", self.unicorn_pairs)
+    }
+}
+
 /// 1 where two packets share a key that neither has by being the other sent again.
 fn pair(one: (u32, u32), next: (u32, u32)) -> u32 {
     u32::from(one.0 == next.0 && one.1 != next.1)
@@ -152,23 +165,7 @@ impl Marks {
         }
     }
 
-    /// As text: `syn=14,mirai=14,unicorn=KEY:SEQ:KEY:SEQ:3`; `None` where there was no SYN.
-    pub fn text(&self) -> Option<String> {
-        use std::fmt::Write;
-        if self.syns == 0 {
-            return None;
-        }
-        let mut text = format!("syn={}", self.syns);
-        for (name, count) in NAMES.iter().zip(self.counts).filter(|(_, count)| *count > 0) {
-            let _ = write!(text, ",{name}={count}");
-        }
-        let ((key, seq), (last_key, last_seq)) = (self.first, self.last);
-        let _ =
-            write!(text, ",unicorn={key:08x}:{seq:08x}:{last_key:08x}:{last_seq:08x}:{}", self.unicorn_pairs);
-        Some(text)
-    }
-
-    /// Reads [`Marks::text`] back; what cannot be read counts as nothing.
+    /// Reads them back from what they are written as; what cannot be read counts as nothing.
     pub fn parse(text: &str) -> Marks {
         let mut marks = Marks::default();
         for (name, value) in text.split(',').filter_map(|part| part.split_once('=')) {
@@ -199,9 +196,9 @@ mod tests {
             [(0, 7, 1), (bits::MIRAI, 7, 2), (bits::MIRAI | bits::NMAP, 9, 3), (0, 9, 4), (0, 9, 4)];
         let mut whole = Marks::default();
         packets.iter().for_each(|(marks, key, seq)| whole.add(*marks, *key, *seq));
-        let text = "syn=5,mirai=2,nmap=1,unicorn=00000007:00000001:00000009:00000004:2";
-        assert_eq!(whole.text().as_deref(), Some(text));
-        assert_eq!(Marks::parse(&whole.text().unwrap()), whole);
+        let text = "syn=5,mirai=2,nmap=1,unicorn=7:1:9:4:2";
+        assert_eq!(whole.to_string(), text);
+        assert_eq!(Marks::parse(text), whole);
         for cut in 0..=packets.len() {
             let (mut early, mut late) = (Marks::default(), Marks::default());
             packets[..cut].iter().for_each(|(marks, key, seq)| early.add(*marks, *key, *seq));

@@ -46,17 +46,22 @@ pub struct ProbeKey {
 impl ProbeKey {
     /// The port as the definitions write it: `445`, `137/udp`, `icmp`, `ip-proto-47`.
     pub fn port_text(&self) -> String {
-        port_text(self.protocol, self.number)
+        PortText(self.protocol, self.number).to_string()
     }
 }
 
-/// Writes a port: `445` for TCP, `137/udp` for UDP, else the protocol.
-pub fn port_text(number: u8, port: Option<u16>) -> String {
-    match (number, port) {
-        (protocol::TCP, Some(port)) => port.to_string(),
-        (protocol::UDP, Some(port)) => format!("{port}/udp"),
-        (protocol::ICMP | protocol::ICMPV6, _) => "icmp".into(),
-        (other, _) => format!("ip-proto-{other}"),
+/// A port (protocol and number) as the definitions write it: `445` for TCP, `137/udp` for UDP, else the protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct PortText(pub u8, pub Option<u16>);
+
+impl std::fmt::Display for PortText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            PortText(protocol::TCP, Some(port)) => write!(f, "{port}"),
+            PortText(protocol::UDP, Some(port)) => write!(f, "{port}/udp"),
+            PortText(protocol::ICMP | protocol::ICMPV6, _) => f.write_str("icmp"),
+            PortText(other, _) => write!(f, "ip-proto-{other}"),
+        }
     }
 }
 
@@ -113,13 +118,7 @@ impl FirstFlags {
         &self.flags[..usize::from(self.len)]
     }
 
-    /// As text: tcpdump's letters, packets separated by commas: `S,A,PA`.
-    pub fn text(&self) -> String {
-        let packets: Vec<String> = self.as_slice().iter().map(|f| flag_letters(*f)).collect();
-        packets.join(",")
-    }
-
-    /// Reads [`FirstFlags::text`] back.
+    /// Reads them back from what they are written as.
     pub fn parse(text: &str) -> FirstFlags {
         let mut first = FirstFlags::default();
         for packet in text.split(',').filter(|p| !p.is_empty()) {
@@ -141,9 +140,23 @@ const LETTERS: [(u8, char); 8] = [
     (flags::CWR, 'W'),
 ];
 
-fn flag_letters(bits: u8) -> String {
-    let letters: String = LETTERS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, c)| *c).collect();
-    if letters.is_empty() { "-".into() } else { letters }
+/// tcpdump's letters, packets separated by commas: `S,A,PA`.
+impl std::fmt::Display for FirstFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        for (i, bits) in self.as_slice().iter().enumerate() {
+            if i > 0 {
+                f.write_char(',')?;
+            }
+            if *bits == 0 {
+                f.write_char('-')?;
+            }
+            for (_, letter) in LETTERS.iter().filter(|(bit, _)| bits & bit != 0) {
+                f.write_char(*letter)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Probe {

@@ -61,9 +61,9 @@ pub struct RequestKey {
     pub peer: Address,
     /// Host index.
     pub host: u16,
-    /// IP protocol number: TCP or UDP.
+    /// IP protocol number: TCP, UDP, or ICMP of either family.
     pub protocol: u8,
-    /// The host's port.
+    /// The host's port; 0 for ICMP.
     pub port: u16,
     /// The packet that completed it: its first copy, where there are several.
     pub at: Place,

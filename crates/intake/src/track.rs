@@ -228,6 +228,9 @@ impl Tracker {
             Kind::Udp => self.udp(event, payload),
             Kind::IcmpRequest(_) => {
                 self.enter_icmp(event, Starter::Peer);
+                if event.piece.is_none() {
+                    self.flows.ping(event, payload);
+                }
                 Verdict::Probe
             }
             Kind::IcmpReply(kind) => self.icmp_reply(event, kind),
@@ -474,6 +477,7 @@ impl Tracker {
         rows.sightings = self.sightings.take();
         self.last_seen.clear();
         rows.over_limit += std::mem::take(&mut self.flows.over_limit);
+        rows.over_limit += std::mem::take(&mut self.pieces.over_limit);
         rows.responses = std::mem::take(&mut self.responses).into_values().collect();
         rows.replies = std::mem::take(&mut self.replies).into_values().collect();
         self.memory.values_mut().for_each(|m| m.row = NO_ROW);

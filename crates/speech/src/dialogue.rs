@@ -52,6 +52,8 @@ pub struct Dialogue {
     /// Whether bytes are missing behind what is held of an end's beginning.
     broken: [bool; 2],
     messages: u32,
+    /// Messages and pieces of such beyond the limit.
+    untold: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,6 +82,7 @@ impl Dialogue {
             torn: [false; 2],
             broken: [false; 2],
             messages: 0,
+            untold: 0,
         }
     }
 
@@ -101,6 +104,11 @@ impl Dialogue {
             State::Known(speaker) => Some(speaker),
             _ => None,
         }
+    }
+
+    /// Messages that were too many to be told, and pieces that came after them, since this was asked last.
+    pub fn take_untold(&mut self) -> u64 {
+        std::mem::take(&mut self.untold)
     }
 
     /// What could be told if nothing more came, without ending anything.
@@ -136,7 +144,11 @@ impl Dialogue {
 
     /// `by` said `bytes`, next in order.
     pub fn hear(&mut self, by: End, bytes: &[u8], out: &mut Vec<Heard>) {
-        if bytes.is_empty() || self.messages >= MESSAGES {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.messages >= MESSAGES {
+            self.untold += 1;
             return;
         }
         // What comes does not continue a beginning that a gap has broken off: it is decided by what there is.
@@ -335,6 +347,7 @@ impl Dialogue {
     fn give(&mut self, by: End, service: &'static str, messages: Vec<Message>, out: &mut Vec<Heard>) {
         let room = (MESSAGES - self.messages.min(MESSAGES)) as usize;
         self.messages = self.messages.saturating_add(messages.len() as u32);
+        self.untold += messages.len().saturating_sub(room) as u64;
         out.extend(messages.into_iter().take(room).map(|message| Heard { by, service, message }));
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    StringBuilder,    TimestampMicrosecondArray,
+    StringBuilder, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use trapline_intake::address::Address;
@@ -16,7 +16,7 @@ use trapline_intake::derive::{Session, Source, Totals};
 use trapline_intake::marks::Marks;
 use trapline_intake::platform::{Opening, Platform};
 use trapline_intake::rows::{
-    FirstFlags, Place, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind, PortText,
+    FirstFlags, Place, PortText, Probe, ProbeKey, Reply, ReplyKey, Response, ResponseKey, ResponseKind,
 };
 use trapline_intake::survey::{CaptureId, Survey};
 
@@ -304,8 +304,7 @@ fn parse_response(text: &str) -> Option<ResponseKind> {
 /// Columns of `responses`.
 pub fn responses(platform: &Platform, rows: &[Response]) -> Result<RecordBatch, StoreError> {
     let host = |r: &Response| platform.hosts[usize::from(r.key.probe.host)].name.as_str();
-    let mut columns =
-        vec![shown(rows.iter().map(|r| r.key.probe.peer)), text(rows.iter().map(host))];
+    let mut columns = vec![shown(rows.iter().map(|r| r.key.probe.peer)), text(rows.iter().map(host))];
     columns.extend(port_columns(rows.iter().map(|r| &r.key.probe)));
     columns.push(text(rows.iter().map(|r| response_text(r.key.kind))));
     columns.push(bools(rows.iter().map(|r| r.key.solicited)));

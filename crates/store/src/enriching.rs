@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{AsArray, Float64Array, Int16Array, Int64Array, RecordBatch};
-use trapline_enrich::os::{self, Format, Matched, Quality};
+use trapline_enrich::os::{self, Format, Quality};
 use trapline_enrich::place::Databases;
 use trapline_enrich::tool::{Knock, judge};
 use trapline_intake::DayTables;
@@ -21,7 +21,7 @@ use trapline_wire::Observation;
 use trapline_wire::tcp::flags::{ACK, RST, SYN};
 
 use crate::commits::{self, Commit, Snapshot, read_file};
-use crate::convert::{Columns, batch, longs, maybe_text, span, text};
+use crate::convert::{Columns, batch, longs, maybe_shown, maybe_text, shown, span, text};
 use crate::delta::{self, Files};
 use crate::schema::{FINGERPRINTS, PLACES, PROBES, RESPONSES, SCHEMA_VERSION, SOURCES, Table};
 use crate::{Data, Span, StoreError};
@@ -41,13 +41,23 @@ pub struct Enrichers {
     systems: Vec<System>,
 }
 
+/// What a tool makes of an observation.
+struct Labelled {
+    tool: Arc<str>,
+    database: Arc<str>,
+    raw: Arc<str>,
+    label: Option<Arc<str>>,
+    quality: Quality,
+    distance: Option<u8>,
+}
+
 /// A fingerprint database.
 #[derive(Debug)]
 struct System {
     /// Its tool.
-    tool: String,
+    tool: Arc<str>,
     /// Its file's name and the first 16 digits of its hash.
-    name: String,
+    name: Arc<str>,
     database: os::Database,
 }
 
@@ -88,10 +98,7 @@ impl Enrichers {
     pub fn built_in() -> Enrichers {
         let mut places = Databases::new();
         places.add_embedded();
-        Enrichers {
-            places,
-            systems: vec![System::of(OWN.into(), "trapline.fp", own_text(), os::Database::own())],
-        }
+        Enrichers { places, systems: vec![System::of(OWN, "trapline.fp", own_text(), os::Database::own())] }
     }
 
     /// Uses these place databases, the strongest first; the built-in countries behind them where `built_in` says so, or where none
@@ -131,30 +138,38 @@ impl Enrichers {
             })?;
             let mut tool = tool(database.format()).to_owned();
             // Files of one format for different packets are one tool; a second one for the same packets is another.
-            let rival = |s: &System| s.tool == tool && s.database.format() == database.format();
+            let rival = |s: &System| *s.tool == *tool && s.database.format() == database.format();
             if self.systems.iter().any(rival) {
                 let stem = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
                 tool = format!("{tool} {stem}");
             }
-            self.systems.push(System::of(tool, &file, &text, database));
+            self.systems.push(System::of(&tool, &file, &text, database));
         }
         Ok(self)
     }
 
     /// The fingerprint databases: tool, file with hash, entries.
     pub fn systems(&self) -> impl Iterator<Item = (&str, &str, usize)> {
-        self.systems.iter().map(|s| (s.tool.as_str(), s.name.as_str(), s.database.entries()))
+        self.systems.iter().map(|s| (&*s.tool, &*s.name, s.database.entries()))
     }
 
     /// What every tool makes of an observation: the best of its databases.
-    fn labels(&self, seen: &Observation) -> Vec<(&System, Matched)> {
-        let mut labels: Vec<(&System, Matched)> = Vec::new();
+    fn labels(&self, seen: &Observation) -> Vec<Labelled> {
+        let mut labels: Vec<Labelled> = Vec::new();
         for system in &self.systems {
             let matched = system.database.matches(seen);
-            match labels.iter_mut().find(|(s, _)| s.tool == system.tool) {
-                Some(best) if matched.quality > best.1.quality => *best = (system, matched),
+            let labelled = Labelled {
+                tool: Arc::clone(&system.tool),
+                database: Arc::clone(&system.name),
+                raw: matched.raw.into(),
+                label: matched.label.map(|l| l.text.as_str().into()),
+                quality: matched.quality,
+                distance: matched.distance,
+            };
+            match labels.iter_mut().find(|best| best.tool == system.tool) {
+                Some(best) if labelled.quality > best.quality => *best = labelled,
                 Some(_) => {}
-                None => labels.push((system, matched)),
+                None => labels.push(labelled),
             }
         }
         labels
@@ -166,23 +181,23 @@ impl Enrichers {
         sightings: &[Sighting],
         knocks: &Knocks,
     ) -> Result<RecordBatch, StoreError> {
-        let mut known: HashMap<Observation, (Arc<str>, Vec<(&System, Matched)>)> = HashMap::new();
+        let mut known: HashMap<Observation, (Arc<str>, Vec<Labelled>)> = HashMap::new();
         let mut rows: Vec<Fingerprint> = Vec::new();
         for sighting in sightings {
             let seen = sighting.observation;
             let (observation, labels) =
                 known.entry(seen).or_insert_with(|| (seen.text().into(), self.labels(&seen)));
-            for (system, matched) in labels {
+            for labelled in labels {
                 rows.push(Fingerprint {
                     peer: sighting.peer,
-                    tool: system.tool.clone(),
-                    database: system.name.clone(),
+                    tool: Arc::clone(&labelled.tool),
+                    database: Arc::clone(&labelled.database),
                     packet: packet(&seen),
                     observation: Some(Arc::clone(observation)),
-                    raw: matched.raw.clone(),
-                    label: matched.label.as_ref().map(|l| l.text.clone()),
-                    quality: matched.quality.name(),
-                    distance: matched.distance.map(i16::from),
+                    raw: Arc::clone(&labelled.raw),
+                    label: labelled.label.clone(),
+                    quality: labelled.quality.name(),
+                    distance: labelled.distance.map(i16::from),
                     odds: None,
                     packets: sighting.packets,
                     span: (sighting.first.time, sighting.last),
@@ -201,7 +216,7 @@ impl Enrichers {
                     database: concat!("trapline ", env!("CARGO_PKG_VERSION")).into(),
                     packet: "syn",
                     observation: None,
-                    raw: tool.raw,
+                    raw: tool.raw.into(),
                     label: Some(tool.name.into()),
                     quality: Quality::Exact.name(),
                     distance: None,
@@ -226,53 +241,53 @@ impl Enrichers {
     /// Rows of `places` for these addresses.
     pub(crate) fn places(&self, addresses: &BTreeSet<Address>) -> Result<RecordBatch, StoreError> {
         let several = self.places.iter().count() > 1;
-        let built = |name: &str| {
-            let found = self.places.iter().find(|(n, _)| *n == name);
-            found.map(|(name, database)| format!("{name} {}", database.built_day()))
+        let names: HashMap<&str, Arc<str>> = self
+            .places
+            .iter()
+            .map(|(name, database)| (name, format!("{name} {}", database.built_day()).into()))
+            .collect();
+        // Where nothing knows an address all were asked.
+        let every: Arc<str> =
+            self.places.iter().map(|(name, _)| &*names[name]).collect::<Vec<_>>().join("; ").into();
+        let behind = |best: &trapline_enrich::place::Place| -> Arc<str> {
+            match (&best.database, &best.network_database) {
+                (None, None) => Arc::clone(&every),
+                (Some(one), None) | (None, Some(one)) => Arc::clone(&names[&**one]),
+                (Some(one), Some(other)) if one == other => Arc::clone(&names[&**one]),
+                (Some(one), Some(other)) => format!("{}; {}", names[&**one], names[&**other]).into(),
+            }
         };
-        let mut rows: Vec<(String, String, String, Arc<trapline_enrich::place::Place>)> = Vec::new();
+        let mut rows: Vec<(IpAddr, &str, Arc<str>, Arc<trapline_enrich::place::Place>)> = Vec::new();
         for address in addresses.iter().map(|a| a.ip()) {
             let best = self.places.lookup(address);
-            let names: BTreeSet<String> = [&best.database, &best.network_database]
-                .into_iter()
-                .flatten()
-                .filter_map(|n| built(n))
-                .collect();
-            // Where nothing knows the address all were asked.
-            let database = if names.is_empty() {
-                self.places.iter().filter_map(|(n, _)| built(n)).collect::<Vec<_>>().join("; ")
-            } else {
-                names.into_iter().collect::<Vec<_>>().join("; ")
-            };
-            rows.push((address.to_string(), BEST.into(), database, best));
-            for (name, database) in self.places.iter().filter(|_| several) {
+            rows.push((address, BEST, behind(&best), best));
+            for (name, _) in self.places.iter().filter(|_| several) {
                 let place = self.places.lookup_in(name, address).unwrap_or_default();
-                let database = format!("{name} {}", database.built_day());
-                rows.push((address.to_string(), name.to_owned(), database, Arc::new(place)));
+                rows.push((address, name, Arc::clone(&names[name]), Arc::new(place)));
             }
         }
         let places = || rows.iter().map(|(_, _, _, place)| place);
         let columns: Vec<datafusion::arrow::array::ArrayRef> = vec![
-            text(rows.iter().map(|r| r.0.as_str())),
-            text(rows.iter().map(|r| r.1.as_str())),
-            text(rows.iter().map(|r| r.2.as_str())),
-            maybe_text(places().map(|p| p.country.map(|c| c.to_string()))),
-            maybe_text(places().map(|p| p.region.clone())),
+            shown(rows.iter().map(|r| r.0)),
+            text(rows.iter().map(|r| r.1)),
+            text(rows.iter().map(|r| &*r.2)),
+            maybe_shown(places().map(|p| p.country)),
+            maybe_text(places().map(|p| p.region.as_deref())),
             Arc::new(places().map(|p| p.latitude).collect::<Float64Array>()),
             Arc::new(places().map(|p| p.longitude).collect::<Float64Array>()),
-            maybe_text(places().map(|p| p.time_zone.clone())),
-            text(places().map(|p| p.time_zone_from.to_string())),
+            maybe_text(places().map(|p| p.time_zone.as_deref())),
+            shown(places().map(|p| p.time_zone_from)),
             Arc::new(places().map(|p| p.asn.map(i64::from)).collect::<Int64Array>()),
-            maybe_text(places().map(|p| p.as_name.clone())),
+            maybe_text(places().map(|p| p.as_name.as_deref())),
         ];
         batch(&PLACES, columns)
     }
 }
 
 impl System {
-    fn of(tool: String, file: &str, text: &str, database: os::Database) -> System {
+    fn of(tool: &str, file: &str, text: &str, database: os::Database) -> System {
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        System { tool, name: format!("{file} {}", &hash.as_str()[..16]), database }
+        System { tool: tool.into(), name: format!("{file} {}", &hash.as_str()[..16]).into(), database }
     }
 }
 
@@ -303,12 +318,12 @@ fn packet(seen: &Observation) -> &'static str {
 /// One row of `fingerprints`.
 struct Fingerprint {
     peer: Address,
-    tool: String,
-    database: String,
+    tool: Arc<str>,
+    database: Arc<str>,
     packet: &'static str,
     observation: Option<Arc<str>>,
-    raw: String,
-    label: Option<String>,
+    raw: Arc<str>,
+    label: Option<Arc<str>>,
     quality: &'static str,
     distance: Option<i16>,
     odds: Option<f64>,
@@ -318,12 +333,12 @@ struct Fingerprint {
 
 fn columns(rows: &[Fingerprint]) -> Result<RecordBatch, StoreError> {
     let mut columns = vec![
-        text(rows.iter().map(|r| r.peer.to_string())),
-        text(rows.iter().map(|r| r.tool.as_str())),
-        text(rows.iter().map(|r| r.database.as_str())),
+        shown(rows.iter().map(|r| r.peer)),
+        text(rows.iter().map(|r| &*r.tool)),
+        text(rows.iter().map(|r| &*r.database)),
         text(rows.iter().map(|r| r.packet)),
         maybe_text(rows.iter().map(|r| r.observation.as_deref())),
-        text(rows.iter().map(|r| r.raw.as_str())),
+        text(rows.iter().map(|r| &*r.raw)),
         maybe_text(rows.iter().map(|r| r.label.as_deref())),
         text(rows.iter().map(|r| r.quality)),
         Arc::new(rows.iter().map(|r| r.distance).collect::<Int16Array>()),

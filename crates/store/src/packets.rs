@@ -194,7 +194,7 @@ impl Rows {
         self.tcp_flags.append_option(tcp.and_then(|t| t.flags()).map(|f| {
             let mut flags = FirstFlags::default();
             flags.push(f);
-            flags.text()
+            flags.to_string()
         }));
         self.tcp_seq.append_option(tcp.and_then(|t| t.seq()).map(i64::from));
         self.tcp_ack.append_option(tcp.and_then(|t| t.ack()).map(i64::from));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use datafusion::arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
 use trapline_intake::community::community_id;
 use trapline_intake::platform::Platform;
@@ -13,9 +13,12 @@ use trapline_intake::rows::{Place, PortText};
 use trapline_intake::said::{Request, RequestKey, Starter};
 use trapline_intake::survey::CaptureId;
 use trapline_speech::{Body, End, Kind, Message};
+use trapline_wire::protocol;
 
 use crate::StoreError;
-use crate::convert::{Columns, Hex, batch, bools, ints, longs, maybe_shown, maybe_text, shorts, shown, span, text};
+use crate::convert::{
+    Columns, Hex, batch, bools, ints, longs, maybe_shown, maybe_text, shorts, shown, span, text,
+};
 use crate::schema::REQUESTS;
 
 fn end_text(end: End) -> &'static str {
@@ -105,6 +108,14 @@ fn known_name(name: &str) -> &'static str {
     kept
 }
 
+fn has_ports(key: &RequestKey) -> bool {
+    matches!(key.protocol, protocol::TCP | protocol::UDP)
+}
+
+fn ports(values: impl Iterator<Item = Option<u16>>) -> ArrayRef {
+    Arc::new(values.map(|port| port.map(i32::from)).collect::<Int32Array>())
+}
+
 /// Columns of `requests`.
 pub fn requests(platform: &Platform, rows: &[Request]) -> Result<RecordBatch, StoreError> {
     let host = |r: &Request| platform.hosts[usize::from(r.key.host)].name.as_str();
@@ -122,9 +133,9 @@ pub fn requests(platform: &Platform, rows: &[Request]) -> Result<RecordBatch, St
         shown(keys().map(|k| k.peer)),
         text(rows.iter().map(host)),
         shorts(keys().map(|k| i16::from(k.protocol))),
-        ints(keys().map(|k| i32::from(k.port))),
-        shown(keys().map(|k| PortText(k.protocol, Some(k.port)))),
-        ints(keys().map(|k| i32::from(k.peer_port))),
+        ports(keys().map(|k| has_ports(k).then_some(k.port))),
+        shown(keys().map(|k| PortText(k.protocol, has_ports(k).then_some(k.port)))),
+        ports(keys().map(|k| has_ports(k).then_some(k.peer_port))),
     ];
     columns.extend(span(rows.iter().map(|r| (r.key.at.time, r.last))));
     columns.extend([

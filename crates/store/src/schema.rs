@@ -221,9 +221,9 @@ pub const REQUESTS: Table = Table {
         must("ip", Kind::Text, "", "address at the other end: the source, or whom the host spoke to"),
         HOST,
         PROTOCOL,
-        must("number", Kind::Int, "", "port of the host"),
+        may("number", Kind::Int, "", "port of the host; null for ICMP"),
         PORT,
-        must("peer_port", Kind::Int, "", "port of the other end"),
+        may("peer_port", Kind::Int, "", "port of the other end; null for ICMP"),
         must("at", Kind::Time, "", "packet that completed it"),
         must("at_ns", Kind::Short, "ns", "rest of at below a microsecond"),
         must("last_seen", Kind::Time, "", "when it was said last"),
@@ -518,7 +518,12 @@ pub const COMMITS: Table = Table {
         must("started", Kind::Time, "", "when the ingest began"),
         must("finished", Kind::Time, "", "when it was committed"),
         must("packets", Kind::Long, "packets", "packets in the captures that it added"),
-        must("over_limit", Kind::Long, "packets", "packets that found no room in memory and are in no row"),
+        must(
+            "over_limit",
+            Kind::Long,
+            "",
+            "packets, messages and connections that found no room in memory and are in no row",
+        ),
     ],
 };
 
