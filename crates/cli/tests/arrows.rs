@@ -9,34 +9,47 @@ use trapline_testing::project;
 const ARROWS: [(&str, &[&str]); 11] = [
     ("trapline-wire", &[]),
     ("trapline-speech", &[]),
-    ("trapline-intake", &["trapline-wire"]),
+    ("trapline-intake", &["trapline-speech", "trapline-wire"]),
     ("trapline-enrich", &["trapline-wire"]),
-    ("trapline-store", &["trapline-intake", "trapline-wire"]),
-    ("trapline-questions", &["trapline-store"]),
+    ("trapline-store", &["trapline-enrich", "trapline-intake", "trapline-speech", "trapline-wire"]),
+    ("trapline-questions", &["trapline-enrich", "trapline-store"]),
     ("trapline-report", &["trapline-questions"]),
     ("trapline-sim", &["trapline-wire"]),
     (
         "trapline",
-        &["trapline-intake", "trapline-questions", "trapline-report", "trapline-sim", "trapline-store"],
+        &[
+            "trapline-enrich",
+            "trapline-intake",
+            "trapline-questions",
+            "trapline-report",
+            "trapline-sim",
+            "trapline-store",
+        ],
     ),
     ("trapline-testing", &["trapline-wire"]),
     ("xtask", &[]),
 ];
 
 /// What a crate must not link, directly or through others.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
+    ("trapline-speech", &["tokio", "chrono", "libc", "object_store"]),
+    ("trapline-enrich", &["tokio", "datafusion", "arrow", "object_store", "clap"]),
     ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),
     ("trapline-sim", &["tokio", "datafusion", "object_store", "blake3"]),
     ("xtask", &["datafusion", "tokio"]),
 ];
 
 /// Guests that live in one crate (or two): nobody else names them.
-const GUESTS: [(&str, &[&str]); 9] = [
+const GUESTS: [(&str, &[&str]); 13] = [
     ("deltalake", &["trapline-store"]),
     ("parquet", &["trapline-store"]),
     ("datafusion", &["trapline-store", "trapline-questions"]),
     ("object_store", &["trapline-intake", "trapline-store"]),
+    ("maxminddb", &["trapline-enrich"]),
+    ("tzf-rs", &["trapline-enrich"]),
+    ("quick-xml", &["trapline-enrich"]),
+    ("httparse", &["trapline-speech"]),
     ("maud", &["trapline-report"]),
     ("comfy-table", &["trapline-report"]),
     ("clap", &["trapline"]),

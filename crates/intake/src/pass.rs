@@ -26,7 +26,7 @@ use crate::survey::CaptureId;
 use crate::track::{LateAnswer, ShardRows, Tracker};
 
 /// Events dealt out at once: enough to make a channel's cost vanish, few enough for the cache.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 /// Batches that may wait for a shard.
 const QUEUE: usize = 4;
 

@@ -20,6 +20,8 @@ fn shown(value: &Value, unit: &str) -> String {
         Value::Bool(truth) => if *truth { "yes" } else { "no" }.into(),
         Value::Int(number) => thousands(*number),
         Value::Float(number) if unit == "percent" => format!("{number:.1}"),
+        // Odds are small, and 0.00 would say that there are none.
+        Value::Float(number) if *number != 0.0 && number.abs() < 0.005 => format!("{number:.1e}"),
         Value::Float(number) => format!("{number:.2}"),
         Value::Text(text) => escape::printable(text),
         Value::List(texts) => escape::printable(&texts.join("  ")),
