@@ -94,3 +94,46 @@ fn parameters_and_flags_are_values_and_never_sql() {
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(sources(), before);
 }
+
+#[test]
+fn what_attackers_say_is_shown_and_never_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let platform = "[platform]\nname = \"p\"\n[[host]]\nname = \"mach1\"\naddresses = [\"192.0.2.11\"]\n";
+    std::fs::write(folder.path().join("platform.toml"), platform).unwrap();
+    let packets = r#"
+        2003-08-11 10:00:00  203.0.113.5:1025 > mach1:21  tcp S
+        2003-08-11 10:00:00  mach1:21         > 203.0.113.5:1025  tcp SA
+        2003-08-11 10:00:01  203.0.113.5:1025 > mach1:21  tcp PA "USER \x1b[31mroot\x1b]0;owned\x07\r\n"
+        2003-08-11 10:00:02  203.0.113.5:1025 > mach1:21  tcp PA "PASS =cmd|'/c calc'!A0\r\n"
+        2003-08-11 10:00:03  203.0.113.5:1026 > mach1:80  tcp S
+        2003-08-11 10:00:03  mach1:80         > 203.0.113.5:1026  tcp SA
+        2003-08-11 10:00:04  203.0.113.5:1026 > mach1:80  tcp PA "GET /<script>alert(1)</script>'; drop table sources;-- HTTP/1.0\r\nUser-Agent: <img src=x onerror=alert(2)>\r\n\r\n"
+        2003-08-11 10:00:05  203.0.113.5:1027 > mach1:9   udp "\x00\x1b[2J<script>alert(3)</script>"
+    "#;
+    let bytes = pcap(&parse(packets, &names(platform)));
+    std::fs::write(folder.path().join("a.pcap"), bytes).unwrap();
+    let taken_in = trapline(folder.path(), &["ingest", "a.pcap", "--platform", "platform.toml"]);
+    assert!(taken_in.status.success(), "{}", text(&taken_in.stderr));
+    for arguments in [
+        &["ask", "logins"][..],
+        &["ask", "ftp-commands", "--format", "csv"],
+        &["ask", "http-requests"],
+        &["sql", "select * from requests"],
+        &["sql", "--format", "csv", "select object, password, body_begin from requests"],
+        &["evidence", "--where", "said('(?i)<script>')", "-o", "e.pcapng"],
+    ] {
+        let shown = trapline(folder.path(), arguments);
+        assert!(shown.status.success(), "{arguments:?}: {}", text(&shown.stderr));
+        let all = text(&shown.stdout) + &text(&shown.stderr);
+        assert!(!all.contains('\x1b') && !all.contains('\x07'), "{arguments:?}: {all:?}");
+    }
+    let logins = trapline(folder.path(), &["ask", "logins", "--format", "csv"]);
+    assert!(text(&logins.stdout).contains("'=cmd|"), "a spreadsheet would run it: {}", text(&logins.stdout));
+    let asked = trapline(folder.path(), &["ask", "http-requests", "--format", "json"]);
+    assert!(text(&asked.stdout).contains("drop table sources"), "{}", text(&asked.stdout));
+    let report = trapline(folder.path(), &["report", "-o", "page.html"]);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
+    assert!(page.contains("&lt;script&gt;alert(1)"), "the request is shown");
+    assert!(!page.contains("<script>alert") && !page.contains("<img src=x") && !page.contains('\x1b'));
+}

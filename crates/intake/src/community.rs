@@ -6,12 +6,13 @@ use base64::Engine;
 use sha1::{Digest, Sha1};
 use trapline_wire::protocol;
 
-/// The Community ID of a flow, with seed 0. Ports of ICMP are its type and what [`icmp_ports`] says; protocols without ports have 0.
-pub fn community_id(number: u8, src: (IpAddr, u16), dst: (IpAddr, u16)) -> String {
+/// The Community ID of a flow, with seed 0. `ports` are those of source and destination, for ICMP what [`icmp_ports`] says; `None` where a
+/// packet has none: other protocols, pieces of a datagram, packets too short for theirs.
+pub fn community_id(number: u8, src: IpAddr, dst: IpAddr, ports: Option<(u16, u16)>) -> String {
+    let (src, dst) = ((src, ports.map_or(0, |p| p.0)), (dst, ports.map_or(0, |p| p.1)));
     // ICMP messages that nothing answers go one way: the order of their ends says something and is kept.
-    let icmp = matches!(number, protocol::ICMP | protocol::ICMPV6);
+    let icmp = matches!(number, protocol::ICMP | protocol::ICMPV6) && ports.is_some();
     let one_way = icmp && counterpart(number, src.1 as u8).is_none();
-    let has_ports = icmp || matches!(number, protocol::TCP | protocol::UDP | SCTP);
     let (first, second) = if one_way || src <= dst { (src, dst) } else { (dst, src) };
     let mut hash = Sha1::new();
     hash.update([0, 0]);
@@ -22,14 +23,12 @@ pub fn community_id(number: u8, src: (IpAddr, u16), dst: (IpAddr, u16)) -> Strin
         }
     }
     hash.update([number, 0]);
-    if has_ports {
+    if ports.is_some() {
         hash.update(first.1.to_be_bytes());
         hash.update(second.1.to_be_bytes());
     }
     format!("1:{}", base64::engine::general_purpose::STANDARD.encode(hash.finalize()))
 }
-
-const SCTP: u8 = 132;
 
 /// What stands for the ports of an ICMP message: its type, and the type of the message that answers it, or its code where none does.
 pub fn icmp_ports(number: u8, kind: u8, code: u8) -> (u16, u16) {
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     fn id(number: u8, src: (&str, u16), dst: (&str, u16)) -> String {
-        community_id(number, (src.0.parse().unwrap(), src.1), (dst.0.parse().unwrap(), dst.1))
+        community_id(number, src.0.parse().unwrap(), dst.0.parse().unwrap(), Some((src.1, dst.1)))
     }
 
     /// community-id-spec, baseline/baseline_deflt.json.

@@ -37,6 +37,9 @@ pub struct Heard {
     pub message: Message,
 }
 
+/// Lines of a torn beginning that are tried as a new one.
+const TORN_LINES: usize = 16;
+
 /// One connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dialogue {
@@ -47,6 +50,8 @@ pub struct Dialogue {
     state: State,
     /// What each end said and nobody has taken.
     held: [Vec<u8>; 2],
+    /// How many bytes each end said first, at once: its first payload, if nobody understands it.
+    first: [u32; 2],
     /// Whether an end's first bytes were lost, so that its beginning is no beginning.
     torn: [bool; 2],
     /// Whether bytes are missing behind what is held of an end's beginning.
@@ -79,6 +84,7 @@ impl Dialogue {
             port,
             state: State::Beginning(None),
             held: [Vec::new(), Vec::new()],
+            first: [0; 2],
             torn: [false; 2],
             broken: [false; 2],
             messages: 0,
@@ -159,6 +165,9 @@ impl Dialogue {
         match &mut self.state {
             State::Beginning(first) => {
                 first.get_or_insert(by);
+                if self.held[by as usize].is_empty() {
+                    self.first[by as usize] = bytes.len() as u32;
+                }
                 let held = &mut self.held[by as usize];
                 let room = HELD.saturating_sub(held.len());
                 held.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -223,8 +232,8 @@ impl Dialogue {
         let (mut found, mut asked_in_vain) = (None, false);
         for by in [End::Peer, End::Host] {
             let held = &self.held[by as usize];
-            // Empty lines begin nothing, and much may follow them.
-            if held.iter().all(u8::is_ascii_whitespace) {
+            // Empty lines and a keep-alive's byte begin nothing, and much may follow them.
+            if held.iter().all(|b| b.is_ascii_whitespace() || *b == 0) {
                 continue;
             }
             let roles = match self.client {
@@ -235,10 +244,17 @@ impl Dialogue {
             for (role, (i, candidate)) in
                 roles.iter().flat_map(|role| CANDIDATES.iter().enumerate().map(move |c| (role, c)))
             {
-                let verdict = match role {
-                    Side::Client => (candidate.client)(held),
-                    Side::Server => (candidate.server)(held),
+                let begins = |text: &[u8]| match role {
+                    Side::Client => (candidate.client)(text),
+                    Side::Server => (candidate.server)(text),
                 };
+                let mut verdict = begins(held);
+                // What is left of a torn beginning is the end of something; a line behind it may begin anew.
+                if verdict == Match::No && self.torn[by as usize] {
+                    let lines = held.iter().enumerate().filter(|(_, b)| **b == b'\n').take(TORN_LINES);
+                    let yes = lines.map(|(at, _)| begins(&held[at + 1..])).find(|v| *v == Match::Yes);
+                    verdict = yes.unwrap_or(Match::No);
+                }
                 let client = if *role == Side::Client { by } else { by.other() };
                 let usual = candidate.ports.contains(&self.port);
                 match verdict {
@@ -250,7 +266,7 @@ impl Dialogue {
                 }
                 any = true;
             }
-            asked_in_vain |= !any && roles.contains(&Side::Client);
+            asked_in_vain |= !any && roles.contains(&Side::Client) && !self.torn[by as usize];
         }
         // A server's words that fit several protocols are told apart by what its client says, and the other way round;
         // not as long as both fit several, because the next byte may tell.
@@ -271,6 +287,14 @@ impl Dialogue {
             }
             found = fitting.iter().find(|(_, _, usual)| *usual).or(fitting.first()).map(|(i, c, _)| (*i, *c));
         }
+        // Where only one side is heard its words stay ambiguous; a whole line on a usual port is enough then, or every message
+        // would be told with the time of the last.
+        if found.is_none() && self.held.iter().any(|h| h.contains(&b'\n')) {
+            let mut usual: Vec<(usize, End)> =
+                maybe.iter().filter(|(_, _, usual)| *usual).map(|(i, client, _)| (*i, *client)).collect();
+            usual.dedup();
+            found = usual.first().copied().filter(|_| usual.len() == 1);
+        }
         let first = match self.state {
             State::Beginning(Some(first)) => first,
             _ => return,
@@ -287,7 +311,11 @@ impl Dialogue {
             order.into_iter().for_each(|by| self.read(by, &held[by as usize], out));
         } else if now || enough || (asked_in_vain && maybe.is_empty()) {
             self.state = State::Unknown([false; 2]);
-            order.into_iter().for_each(|by| self.hear(by, &held[by as usize], out));
+            for by in order {
+                let held = &held[by as usize];
+                let payload = (self.first[by as usize] as usize).min(held.len());
+                self.hear(by, &held[..payload], out);
+            }
         } else {
             self.held = held;
         }
@@ -385,10 +413,7 @@ mod tests {
     fn words_of_several_protocols_wait_for_the_next_byte_and_then_for_the_port() {
         let talk = [(End::Host, "220 ready\r\n"), (End::Peer, "QUIT\r\n")];
         let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 25]);
-        said(&mut dialogue, &talk);
-        let mut heard = Vec::new();
-        dialogue.decide(&mut heard);
-        assert_eq!(heard.last().unwrap().service, "smtp");
+        assert_eq!(said(&mut dialogue, &talk).last().unwrap().1, "smtp");
         let heard = said(&mut Dialogue::new(Some(End::Peer), [1028, 60_666]), &[talk[0], (End::Peer, "E")]);
         assert_eq!(heard, []);
     }
@@ -405,13 +430,28 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_torn_beginning_a_new_one_is_found() {
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 60_666]);
+        dialogue.gap(End::Peer);
+        let heard = said(&mut dialogue, &[(End::Peer, "tail: 1\r\n\r\nGET /next HTTP/1.0\r\n\r\n")]);
+        assert_eq!(heard, [(End::Peer, "http", Some("GET".into()))]);
+    }
+
+    #[test]
+    fn one_side_on_a_usual_port_is_told_line_by_line() {
+        let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 21]);
+        let user = said(&mut dialogue, &[(End::Peer, "USER bro\r\n")]);
+        assert_eq!(user, [(End::Peer, "ftp", Some("USER".into()))]);
+    }
+
+    #[test]
     fn empty_lines_decide_nothing() {
         // Some bots' shells send a line end first.
         let talk = [(End::Peer, "\n"), (End::Host, "echo open 192.0.2.1 21 > o\r\n")];
         let heard = said(&mut Dialogue::new(None, [1957, 1924]), &talk);
         assert_eq!(heard, [(End::Host, "shell", Some("echo".into()))]);
         let mut dialogue = Dialogue::new(Some(End::Peer), [1028, 5000]);
-        assert_eq!(said(&mut dialogue, &[(End::Peer, "\r\n\r\n")]), []);
+        assert_eq!(said(&mut dialogue, &[(End::Peer, "\r\n\0\r\n")]), []);
         let mut heard = Vec::new();
         dialogue.decide(&mut heard);
         assert_eq!((heard.len(), heard[0].message.kind), (1, Kind::Data));

@@ -204,12 +204,10 @@ impl Rows {
         let payload = packet.map(|p| p.payload());
         self.payload_len.append_option(payload.map(|(_, len)| len as i32));
         self.payload.append_option(payload.map(|(bytes, _)| bytes));
-        let ends = icmp
-            .map(|i| icmp_ports(packet.map_or(0, |p| p.protocol), i.kind(), i.code()))
-            .or(ports)
-            .unwrap_or_default();
-        self.community_id
-            .append_option(packet.map(|p| community_id(p.protocol, (p.src, ends.0), (p.dst, ends.1))));
+        let ends = icmp.map(|i| icmp_ports(packet.map_or(0, |p| p.protocol), i.kind(), i.code())).or(ports);
+        // The first piece of a datagram has ports, the others have none: one flow has one name, so none counts.
+        let ends = ends.filter(|_| packet.is_some_and(|p| p.fragment.is_none()));
+        self.community_id.append_option(packet.map(|p| community_id(p.protocol, p.src, p.dst, ends)));
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{Int32Type, Int64Type};
-use trapline_intake::community::community_id;
+use trapline_intake::community::{community_id, icmp_ports};
 use trapline_intake::platform::Platform;
 use trapline_intake::rows::{Place, PortText};
 use trapline_intake::said::{Request, RequestKey, Starter};
@@ -127,7 +127,14 @@ pub fn requests(platform: &Platform, rows: &[Request]) -> Result<RecordBatch, St
         let peer = r.key.peer.ip();
         // A host with several addresses has one of the peer's family, if it was reached.
         let own = host.addresses.iter().find(|a| a.is_ipv4() == peer.is_ipv4()).copied().unwrap_or(peer);
-        community_id(r.key.protocol, (peer, r.key.peer_port), (own, r.key.port))
+        // What stands alone and has no ports is a ping.
+        let ping = if peer.is_ipv4() { 8 } else { 128 };
+        let ports = if has_ports(&r.key) {
+            (r.key.peer_port, r.key.port)
+        } else {
+            icmp_ports(r.key.protocol, ping, 0)
+        };
+        community_id(r.key.protocol, peer, own, Some(ports))
     };
     let mut columns = vec![
         shown(keys().map(|k| k.peer)),
