@@ -346,6 +346,25 @@ fn p0f_reads_our_own_database_as_we_do() {
     compare_real(&trapline_testing::project().join("fingerprints/trapline.fp"), 10_000, 2);
 }
 
+#[test]
+fn labels_of_simulated_attackers_are_those_of_p0f() {
+    if !installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = trapline_sim::Scenario::load("paper2003").unwrap();
+    let played = trapline_sim::simulate(&scenario, Some(0.03), None, folder.path(), &mut |_, _| {}).unwrap();
+    let own = trapline_testing::project().join("fingerprints/trapline.fp");
+    for database in [Path::new(DATABASE), &own] {
+        let mut comparison = Comparison::default();
+        for capture in &played.captures {
+            comparison.add(database, &capture.display().to_string(), &whole(capture));
+        }
+        assert!(comparison.excused.is_empty(), "{:?}", comparison.excused);
+        comparison.check(10_000, 3_000);
+    }
+}
+
 /// Option lists that systems send, and some that they should not.
 const LAYOUTS: [&[u8]; 16] = [
     &[2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7],
