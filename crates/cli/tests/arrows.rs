@@ -104,3 +104,24 @@ fn every_crate_has_its_arrows() {
     let folders = std::fs::read_dir(project().join("crates")).unwrap().count();
     assert_eq!(ARROWS.len(), folders + 1, "a new crate needs its line here and in ARCHITECTURE.md");
 }
+
+/// A protocol without its fuzz target, or a target that nobody runs, would go unnoticed: `fuzz` is a workspace of its own.
+#[test]
+fn every_protocol_has_its_fuzz_target() {
+    let read = |path: &str| std::fs::read_to_string(project().join(path)).unwrap();
+    let (manifest, list) = (read("fuzz/Cargo.toml"), read("xtask/src/fuzz.rs"));
+    let connections = trapline_speech::protocols::CANDIDATES.iter().map(|c| c.name);
+    let datagrams = trapline_speech::protocols::DATAGRAMS.iter().map(|(name, _, _)| *name);
+    let names: BTreeSet<&str> = connections.chain(datagrams).collect();
+    assert!(names.len() > 30, "only {} protocols", names.len());
+    for name in names {
+        let target = read(&format!("fuzz/fuzz_targets/say_{name}.rs"));
+        assert!(target.contains(&format!("\"{name}\"")), "say_{name}.rs plays another protocol");
+        assert_eq!(
+            manifest.matches(&format!("name = \"say_{name}\"")).count(),
+            1,
+            "say_{name} in fuzz/Cargo.toml"
+        );
+        assert!(list.contains(&format!("\"say_{name}\"")), "say_{name} in xtask/src/fuzz.rs");
+    }
+}
