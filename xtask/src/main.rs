@@ -11,7 +11,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask check               formatting, lints, all tests; ends with what had to be skipped and why
 cargo xtask golden              write generated documents and golden files anew
-cargo xtask bench intake        captures to rows, beside tcpdump, tshark, argus and nfpcapd
+cargo xtask bench intake        captures to rows, beside tcpdump, tshark, argus, nfpcapd, p0f and tcpflow
+cargo xtask bench systems       systems by passive fingerprints, beside p0f with the same database
 cargo xtask bench paper         the paper's ten months: ingest, every question, the start of the program
 cargo xtask bench sequences     the sequences question over 50 million rows, beside DuckDB
 cargo xtask bench size          the size of the release binary, and what is in it
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["bench", "intake", rest @ ..] => bench::intake::run(rest),
         ["bench", "paper"] => bench::paper::run_all(),
         ["bench", "sequences", rest @ ..] => bench::sequences::run(rest),
+        ["bench", "systems", rest @ ..] => bench::systems::run(rest),
         ["bench", "size"] => bench::size::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => Err(format!("usage:\n{HELP}")),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Hash;
 use crate::headers::end_of_head;
 use crate::limits::HELD;
-use crate::lines::end_of_line;
+use crate::lines::{bare, end_of_line, word};
 use crate::message::{Match, Message, Side};
 
 /// What a protocol of heads and bodies adds.
@@ -354,4 +354,23 @@ fn chunk_size(line: &[u8]) -> Size {
     let digits = line.split(|b| matches!(b, b';' | b' ' | b'\t')).next().unwrap_or_default();
     let number = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
     number.and_then(|d| u64::from_str_radix(d, 16).ok()).map_or(Size::Bad, Size::Of)
+}
+/// Whether a request begins so: a line that starts with one of the methods, and of which `is_own`, given the whole line and what
+/// follows the method, knows that it is of this protocol.
+pub fn request(bytes: &[u8], methods: &[&[u8]], is_own: impl Fn(&[u8], &[u8]) -> bool) -> Match {
+    let bytes = bytes.trim_ascii_start();
+    if bytes.is_empty() {
+        return Match::No;
+    }
+    let end = end_of_line(bytes);
+    let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
+    let (method, rest) = word(line);
+    let separated = method.len() < line.len();
+    let is = |m: &&[u8]| if separated { *m == method } else { m.starts_with(method) };
+    match () {
+        () if !methods.iter().any(is) => Match::No,
+        () if separated && is_own(line, rest) => Match::Yes,
+        () if end.is_some() => Match::No,
+        () => Match::Maybe,
+    }
 }

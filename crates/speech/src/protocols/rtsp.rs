@@ -9,9 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::headed::{Framing, Headed, Manner};
+use crate::headed::{Framing, Headed, Manner, request};
 use crate::headers::{Head, credentials, status};
-use crate::lines::{bare, end_of_line, word};
+use crate::lines::word;
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where it usually is.
@@ -28,22 +28,7 @@ const FIELDS: [&str; 10] = [
 
 /// A client begins with a request.
 pub fn client(bytes: &[u8]) -> Match {
-    let bytes = bytes.trim_ascii_start();
-    if bytes.is_empty() {
-        return Match::No;
-    }
-    let end = end_of_line(bytes);
-    let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
-    let (method, rest) = word(line);
-    let separated = method.len() < line.len();
-    let is = |m: &&[u8]| if separated { *m == method } else { m.starts_with(method) };
-    let version = line.windows(6).any(|w| w == b" RTSP/");
-    match () {
-        () if !METHODS.iter().any(is) => Match::No,
-        () if separated && (version || rest.starts_with(b"rtsp")) => Match::Yes,
-        () if end.is_some() => Match::No,
-        () => Match::Maybe,
-    }
+    request(bytes, &METHODS, |line, rest| line.windows(6).any(|w| w == b" RTSP/") || rest.starts_with(b"rtsp"))
 }
 
 /// A server begins with a response.

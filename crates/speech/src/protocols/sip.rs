@@ -10,9 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::headed::{Framing, Headed, Manner};
+use crate::headed::{Framing, Headed, Manner, request};
 use crate::headers::{Head, credentials, end_of_head, status};
-use crate::lines::{bare, end_of_line, word};
+use crate::lines::word;
 use crate::message::{Kind, Match, Message, Parser, Side};
 
 /// Where it usually is.
@@ -41,23 +41,10 @@ const FIELDS: [(&str, &str); 8] = [
 
 /// A client begins with a request.
 pub fn client(bytes: &[u8]) -> Match {
-    let bytes = bytes.trim_ascii_start();
-    if bytes.is_empty() {
-        return Match::No;
-    }
-    let end = end_of_line(bytes);
-    let line = bare(&bytes[..end.unwrap_or(bytes.len())]);
-    let (method, rest) = word(line);
-    let separated = method.len() < line.len();
-    let is = |m: &&[u8]| if separated { *m == method } else { m.starts_with(method) };
-    let version = line.windows(7).any(|w| w.eq_ignore_ascii_case(b" SIP/2."));
-    let scheme = Match::prefix(rest, b"sip:").or(Match::prefix(rest, b"sips:")).or(Match::prefix(rest, b"tel:"));
-    match () {
-        () if !METHODS.iter().any(is) => Match::No,
-        () if separated && (version || scheme == Match::Yes) => Match::Yes,
-        () if end.is_some() => Match::No,
-        () => Match::Maybe,
-    }
+    request(bytes, &METHODS, |line, rest| {
+        let version = line.windows(7).any(|w| w.eq_ignore_ascii_case(b" SIP/2."));
+        version || [&b"sip:"[..], b"sips:", b"tel:"].iter().any(|scheme| rest.starts_with(scheme))
+    })
 }
 
 /// A server begins with a response.
