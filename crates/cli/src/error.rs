@@ -70,7 +70,7 @@ impl From<AskError> for CommandError {
         match error {
             AskError::Store(error) => error.into(),
             AskError::Filter { .. } => CommandError::new(error.to_string()).hint(
-                "a predicate over one source, such as \"hosts = 3 and sequence like '135%'\"; columns: platform, day, ip, country, region, asn, hosts, sequence, host_order, kind, os_p0f, os_disco, packets, bytes, backscatter, ports, first_seen, last_seen",
+                "a predicate over one source, such as \"hosts = 3 and sequence like '135%'\"; columns: platform, day, ip, country, region, asn, hosts, sequence, host_order, kind, os_p0f, os_disco, packets, bytes, backscatter, ports, first_seen, last_seen; functions: process('blaster'), said('pattern'), sent('pattern'), port('445'), tool('mirai')",
             ),
             error => CommandError::new(error.to_string()),
         }

@@ -115,7 +115,7 @@ pub(crate) struct Flows {
     max_rows: usize,
     sweep_at: usize,
     /// Messages and connections that found no room.
-    pub over_limit: u64,
+    pub untold: u64,
 }
 
 /// What a shard hands over at the end of a day.
@@ -163,7 +163,7 @@ impl Flows {
             max_held: MAX_HELD / shards,
             max_rows: MAX_REQUESTS / shards,
             sweep_at: MIN_SWEEP,
-            over_limit: 0,
+            untold: 0,
         }
     }
 
@@ -245,7 +245,7 @@ impl Flows {
         if self.flows.len() >= self.max_flows.min(self.sweep_at) {
             self.sweep(event.time);
             if self.flows.len() >= self.max_flows {
-                self.over_limit += 1;
+                self.untold += 1;
                 return false;
             }
         }
@@ -325,9 +325,9 @@ impl Flows {
             });
             dialogue.forget();
             self.held -= held;
-            self.over_limit += 1;
+            self.untold += 1;
         }
-        self.over_limit += dialogue.take_untold();
+        self.untold += dialogue.take_untold();
         let (starter, client, was_spoken) = (flow.starter, dialogue.client(), flow.spoken);
         if over {
             let left = flow.held();
@@ -388,7 +388,7 @@ impl Flows {
         let room = self.rows.len() < self.max_rows;
         match room {
             true => self.rows.push(row),
-            false => self.over_limit += 1,
+            false => self.untold += 1,
         }
         room
     }
@@ -414,7 +414,7 @@ impl Flows {
             let announced = Announced { until: now.saturating_add(ANNOUNCED_NS), verb, object, flow: None };
             self.announced.insert(place, announced);
         } else {
-            self.over_limit += 1;
+            self.untold += 1;
         }
     }
 

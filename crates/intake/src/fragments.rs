@@ -39,12 +39,12 @@ pub(crate) struct Fragments<H> {
     wholes: HashMap<WholeKey, Whole<H>>,
     bytes: usize,
     /// Pieces that found no room.
-    pub over_limit: u64,
+    pub untold: u64,
 }
 
 impl<H> Default for Fragments<H> {
     fn default() -> Self {
-        Fragments { wholes: HashMap::new(), bytes: 0, over_limit: 0 }
+        Fragments { wholes: HashMap::new(), bytes: 0, untold: 0 }
     }
 }
 
@@ -84,7 +84,7 @@ impl<H: Clone> Fragments<H> {
         if end > u32::from(u16::MAX) || full || (!known && self.wholes.len() >= MAX_FRAGMENTED) {
             self.sweep(now);
             if known || self.wholes.len() >= MAX_FRAGMENTED || end > u32::from(u16::MAX) {
-                self.over_limit += 1;
+                self.untold += 1;
                 return None;
             }
         }
@@ -95,7 +95,7 @@ impl<H: Clone> Fragments<H> {
             length: None,
         });
         if whole.pieces.len() >= FRAGMENTED_PIECES {
-            self.over_limit += whole.pieces.len() as u64 + 1;
+            self.untold += whole.pieces.len() as u64 + 1;
             self.drop(&key);
             return None;
         }

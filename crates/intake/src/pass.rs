@@ -85,6 +85,8 @@ pub struct Finished {
     pub counts: Vec<Counts>,
     /// Packets that found no room in memory; see [`crate::limits`].
     pub over_limit: u64,
+    /// Messages, connections and pieces of datagrams beyond a limit: counted as packets, and not read.
+    pub untold: u64,
 }
 
 /// The pass over frames in time order.
@@ -102,6 +104,7 @@ pub struct Pass {
     waiting: Option<DayTables>,
     outputs: VecDeque<Output>,
     over_limit: u64,
+    untold: u64,
 }
 
 impl Pass {
@@ -124,6 +127,7 @@ impl Pass {
             waiting: None,
             outputs: VecDeque::new(),
             over_limit: 0,
+            untold: 0,
         }
     }
 
@@ -156,7 +160,13 @@ impl Pass {
         if let Some(day) = self.waiting.take() {
             self.outputs.push_back(Output::Day(day));
         }
-        Finished { outputs: self.outputs.into(), head, counts: self.counts, over_limit: self.over_limit }
+        Finished {
+            outputs: self.outputs.into(),
+            head,
+            counts: self.counts,
+            over_limit: self.over_limit,
+            untold: self.untold,
+        }
     }
 
     #[inline]
@@ -242,6 +252,7 @@ impl Pass {
             rows.requests.extend(part.requests);
             rows.told_open.extend(part.told_open);
             self.over_limit += part.over_limit;
+            self.untold += part.untold;
         }
         let (of_day, before): (Vec<LateAnswer>, Vec<_>) =
             rows.late_answers.into_iter().partition(|a| a.day == day);

@@ -98,8 +98,10 @@ pub struct ShardRows {
     pub requests: Vec<Request>,
     /// Connections that an earlier run has told as open.
     pub told_open: Vec<(FlowKey, Place)>,
-    /// Packets whose conversation or row found no room, and messages likewise.
+    /// Packets whose conversation or row found no room.
     pub over_limit: u64,
+    /// Messages, connections and pieces of datagrams beyond a limit: counted as packets, and not read.
+    pub untold: u64,
 }
 
 /// What is kept of the header of a datagram that comes in pieces.
@@ -476,8 +478,7 @@ impl Tracker {
         (rows.requests, rows.told_open) = (said.requests, said.told_open);
         rows.sightings = self.sightings.take();
         self.last_seen.clear();
-        rows.over_limit += std::mem::take(&mut self.flows.over_limit);
-        rows.over_limit += std::mem::take(&mut self.pieces.over_limit);
+        rows.untold += std::mem::take(&mut self.flows.untold) + std::mem::take(&mut self.pieces.untold);
         rows.responses = std::mem::take(&mut self.responses).into_values().collect();
         rows.replies = std::mem::take(&mut self.replies).into_values().collect();
         self.memory.values_mut().for_each(|m| m.row = NO_ROW);

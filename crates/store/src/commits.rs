@@ -45,6 +45,8 @@ pub struct Commit {
     pub packets: u64,
     /// Packets that found no room in memory.
     pub over_limit: u64,
+    /// Messages, connections and pieces of datagrams beyond a limit.
+    pub untold: u64,
 }
 
 /// The tables as one commit names them.
@@ -86,6 +88,16 @@ impl Snapshot {
             return Err(StoreError::Newer { place: data.name.clone(), found, known });
         }
         Ok(Some(Snapshot { data: data.clone(), commit, commits_version }))
+    }
+
+    /// The same commit at another version of `commits`, which must hold the same rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it holds others.
+    pub(crate) async fn moved_to(&self, version: Version) -> Result<Snapshot, StoreError> {
+        let moved = Snapshot { commits_version: version, ..self.clone() };
+        let same = moved.files(&COMMITS).await?.0.keys().eq(self.files(&COMMITS).await?.0.keys());
+        if same { Ok(moved) } else { Err(StoreError::Conflict) }
     }
 
     /// The files of a table in this commit; none where it has none yet.
@@ -170,6 +182,7 @@ fn to_row(commit: &Commit) -> Result<RecordBatch, StoreError> {
         Arc::new(time(commit.finished_us)),
         Arc::new(Int64Array::from(vec![commit.packets as i64])),
         Arc::new(Int64Array::from(vec![commit.over_limit as i64])),
+        Arc::new(Int64Array::from(vec![commit.untold as i64])),
     ];
     Ok(RecordBatch::try_new(COMMITS.file_schema(), columns)?)
 }
@@ -188,6 +201,7 @@ fn last_row(rows: &RecordBatch) -> Result<Commit, StoreError> {
         arguments: serde_json::from_str(text(4)).unwrap_or_default(),
         packets: long(7) as u64,
         over_limit: long(8) as u64,
+        untold: if rows.column(9).is_null(row) { 0 } else { long(9) as u64 },
         ..Commit::default()
     })
 }

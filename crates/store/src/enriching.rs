@@ -498,6 +498,7 @@ pub async fn enrich_again(
         started_us,
         packets: 0,
         over_limit: 0,
+        untold: 0,
         ..base.commit.clone()
     };
     for (table, files) in [(&FINGERPRINTS, &fingerprints), (&PLACES, &places)] {

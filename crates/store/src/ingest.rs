@@ -187,6 +187,12 @@ async fn attempt(
             .findings
             .push(format!("{} packets found no room in memory and are in no row", finished.over_limit));
     }
+    if finished.untold > 0 {
+        report.notes.push(format!(
+            "{} messages, connections or pieces of datagrams went beyond a limit: they are counted as packets, and not read",
+            finished.untold
+        ));
+    }
     if request.dry_run {
         return Ok(report);
     }
@@ -207,6 +213,7 @@ async fn attempt(
         finished_us: chrono::Utc::now().timestamp_micros(),
         packets: report.packets,
         over_limit: finished.over_limit,
+        untold: finished.untold,
     };
     commits::append(data, base.as_ref(), &commit).await?;
     report.commit = Some(commit.version);

@@ -9,7 +9,7 @@ use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 
 use crate::commits::{self, Commit, Snapshot};
 use crate::delta;
-use crate::schema::{FINGERPRINTS, PLACES, PROBES, REQUESTS, Table};
+use crate::schema::{COMMITS, FINGERPRINTS, PLACES, PROBES, REQUESTS, Table};
 use crate::{Data, StoreError};
 
 /// One change of the declarations.
@@ -38,6 +38,7 @@ pub const STEPS: &[Step] = &[Step {
         Change::AddTable(&REQUESTS),
         Change::AddTable(&FINGERPRINTS),
         Change::AddTable(&PLACES),
+        Change::AddColumns(&COMMITS),
     ],
 }];
 
@@ -59,17 +60,24 @@ pub async fn migrate(data: &Data, base: &Snapshot, steps: &[Step]) -> Result<Opt
         started_us: chrono::Utc::now().timestamp_micros(),
         packets: 0,
         over_limit: 0,
+        untold: 0,
         ..base.commit.clone()
     };
+    let mut base = base.clone();
     for change in missing.iter().flat_map(|step| step.changes) {
         let (table, version) = match change {
             Change::AddTable(table) => (table, add_table(data, table).await?),
             Change::AddColumns(table) => (table, add_columns(data, table).await?),
         };
-        commit.tables.insert(table.name.into(), version);
+        if table.name == COMMITS.name {
+            // Its own new version is the one to build on, as long as nobody put a row into it meanwhile.
+            base = base.moved_to(version).await?;
+        } else {
+            commit.tables.insert(table.name.into(), version);
+        }
     }
     commit.finished_us = chrono::Utc::now().timestamp_micros();
-    commits::append(data, Some(base), &commit).await?;
+    commits::append(data, Some(&base), &commit).await?;
     Ok(Some(commit))
 }
 

@@ -518,11 +518,12 @@ pub const COMMITS: Table = Table {
         must("started", Kind::Time, "", "when the ingest began"),
         must("finished", Kind::Time, "", "when it was committed"),
         must("packets", Kind::Long, "packets", "packets in the captures that it added"),
-        must(
-            "over_limit",
+        must("over_limit", Kind::Long, "packets", "packets that found no room in memory and are in no row"),
+        may(
+            "untold",
             Kind::Long,
             "",
-            "packets, messages and connections that found no room in memory and are in no row",
+            "messages, connections and pieces of datagrams beyond a limit: counted as packets, and not read",
         ),
     ],
 };

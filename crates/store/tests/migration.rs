@@ -6,7 +6,7 @@ use trapline_intake::{Input, Platform};
 use trapline_store::ingest::Hosts;
 use trapline_store::migrate::{Change, STEPS, Step, migrate};
 use trapline_store::scan::{KEEP_BYTES, PinnedTable};
-use trapline_store::schema::{Column, Kind, SCHEMA_VERSION, SOURCES, Table};
+use trapline_store::schema::{COMMITS, Column, Kind, SCHEMA_VERSION, SOURCES, Table};
 use trapline_store::{Data, Engine, Enrichers, IngestRequest, Snapshot, Span, StoreError, ingest};
 use trapline_testing::packets::{names, parse, pcap};
 use trapline_testing::random::{PLATFORM, lines};
@@ -23,6 +23,12 @@ static LATER_SOURCES: LazyLock<&'static Table> = LazyLock::new(|| {
         by_day: true,
         columns: Vec::leak(columns),
     }))
+});
+
+/// The table `commits` likewise: the one in which the migration itself is a row.
+static LATER_COMMITS: LazyLock<&'static Table> = LazyLock::new(|| {
+    let columns: Vec<Column> = COMMITS.columns.iter().copied().chain([MOOD]).collect();
+    Box::leak(Box::new(Table { columns: Vec::leak(columns), ..COMMITS }))
 });
 
 /// A table that a later version might add.
@@ -68,8 +74,12 @@ async fn older_tables_keep_their_rows_and_newer_ones_are_refused() {
     };
     // What is not there yet reads as null before any migration.
     let before = count(old.clone(), *LATER_SOURCES).await;
-    let changes: &'static [Change] =
-        vec![Change::AddColumns(*LATER_SOURCES), Change::AddTable(&MOODS)].leak();
+    let changes: &'static [Change] = vec![
+        Change::AddColumns(*LATER_SOURCES),
+        Change::AddTable(&MOODS),
+        Change::AddColumns(*LATER_COMMITS),
+    ]
+    .leak();
     let steps = [Step { to: SCHEMA_VERSION + 1, changes }];
     let commit = migrate(&data, &old, &steps).await.unwrap().unwrap();
     assert_eq!((commit.version, commit.schema_version), (2, SCHEMA_VERSION + 1));
