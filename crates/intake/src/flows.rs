@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use trapline_speech::protocols::Speaker;
 use trapline_speech::protocols::ftp::FtpData;
 use trapline_speech::stream::{Piece, Stream};
-use trapline_speech::{Body, Channel, Dialogue, End, Hash, Heard, Kind, Message, Side, datagram};
+use trapline_speech::{Channel, Dialogue, End, Heard, Kind, Message, Side, datagram};
 use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
 use trapline_wire::{Time, protocol};
 
 use crate::address::Address;
 use crate::classify::{Direction, Event};
 use crate::limits::{
-    ANNOUNCED_NS, FLOW_IDLE_NS, FLOW_LINGER_NS, LONE_COMPARED, LONE_PAYLOADS, MAX_ANNOUNCED, MAX_FLOWS,
-    MAX_HELD, MAX_REQUESTS,
+    ANNOUNCED_NS, FLOW_IDLE_NS, FLOW_LINGER_NS, MAX_ANNOUNCED, MAX_FLOWS, MAX_HELD, MAX_REQUESTS,
 };
+use crate::lone::{Known, LonePayloads};
 use crate::rows::{Day, Place, day_of};
 use crate::said::{FlowKey, Request, RequestKey, Starter};
 
@@ -84,27 +84,11 @@ impl Flow {
     }
 }
 
-/// The last lone payload of one speaker and port, and how many distinct ones there were.
-#[derive(Debug, Default)]
-struct Lone {
-    last: Vec<u8>,
-    /// Its rows: the first, and how many.
-    rows: (u32, u32),
-    distinct: usize,
-    /// The row that counts those beyond the limit.
-    rest: Option<u32>,
-}
-
-/// Speaker and port of a lone payload: peer, host, protocol, the host's port, who speaks.
-type LoneKey = (Address, u16, u8, u16, End);
-
 /// One shard's connections.
 pub(crate) struct Flows {
     flows: HashMap<FlowKey, Flow>,
     announced: HashMap<AnnouncedKey, Announced>,
-    lone: HashMap<LoneKey, Lone>,
-    /// Rows of a payload by the beginning of its hash.
-    payloads: HashMap<(LoneKey, u128), (u32, u32)>,
+    lone: LonePayloads,
     rows: Vec<Request>,
     /// Connections that an earlier run has told as open on the day that it ended on.
     told_open: Vec<(FlowKey, Place)>,
@@ -153,8 +137,7 @@ impl Flows {
         Flows {
             flows: HashMap::new(),
             announced: HashMap::new(),
-            lone: HashMap::new(),
-            payloads: HashMap::new(),
+            lone: LonePayloads::default(),
             rows: Vec::new(),
             told_open: Vec::new(),
             heard: Vec::new(),
@@ -465,77 +448,36 @@ impl Flows {
     /// A payload that stands alone: the same one from the same speaker on one day is one row. `read` says what it means.
     fn alone(&mut self, event: &Event, payload: &[u8], starter: Starter, read: impl FnOnce(&mut Vec<Heard>)) {
         let by = sender(event);
-        let key: LoneKey = (event.peer, event.host, event.protocol, event.port, by);
-        let lone = self.lone.entry(key).or_default();
-        let same = !lone.last.is_empty() && lone.last == payload;
-        let mut found = same.then_some(lone.rows);
-        let mut hashed: Option<Body> = None;
-        if !same {
-            let body = hashed.insert(Hash::of(payload));
-            let name = u128::from_be_bytes(body.sha256[..16].try_into().expect("16 of 32 bytes"));
-            found = self.payloads.get(&(key, name)).copied();
-        }
-        if let Some((first, rows)) = found {
-            for row in &mut self.rows[first as usize..(first + rows) as usize] {
-                row.times += 1;
-                row.last = event.time;
-            }
-            lone.remember(payload, (first, rows));
-            return;
-        }
-        let body = hashed.unwrap_or_else(|| Hash::of(payload));
-        if lone.distinct >= LONE_PAYLOADS {
-            if let Some(rest) = lone.rest {
-                let row = &mut self.rows[rest as usize];
-                row.times += 1;
-                row.last = event.time;
-                return;
-            }
-            lone.rest = Some(self.rows.len() as u32);
-            let row =
-                self.lone_row(event, by, starter, 0, Heard { by, service: "", message: Message::default() });
-            self.push(row.as_rest());
-            return;
-        }
-        lone.distinct += 1;
+        let key = (event.peer, event.host, event.protocol, event.port, by);
         let first = self.rows.len() as u32;
-        let mut heard = Vec::new();
-        read(&mut heard);
-        for (i, mut one) in heard.into_iter().enumerate() {
-            // The payload is what makes the row; a parser's own idea of a body would only be a part of it.
-            one.message.body = Some(body.clone());
-            one.message.channel = None;
-            let row = self.lone_row(event, by, starter, i.min(0x7fff) as u16, one);
-            self.push(row);
-        }
-        let rows = (first, self.rows.len() as u32 - first);
-        let name = u128::from_be_bytes(body.sha256[..16].try_into().expect("16 of 32 bytes"));
-        self.payloads.insert((key, name), rows);
-        if let Some(lone) = self.lone.get_mut(&key) {
-            lone.remember(payload, rows);
-        }
-    }
-
-    fn lone_row(&self, event: &Event, by: End, starter: Starter, index: u16, heard: Heard) -> Request {
-        let key = RequestKey {
-            peer: event.peer,
-            host: event.host,
-            protocol: event.protocol,
-            port: event.port,
-            at: place(event),
-            index,
-            peer_port: event.peer_port,
-            by,
-        };
-        Request {
-            key,
-            started_by: starter,
-            open: false,
-            lone: true,
-            times: 1,
-            last: event.time,
-            service: Cow::Borrowed(heard.service),
-            message: heard.message,
+        match self.lone.look(key, payload) {
+            Known::Told((first, rows)) => {
+                for row in &mut self.rows[first as usize..(first + rows) as usize] {
+                    row.times += 1;
+                    row.last = event.time;
+                }
+            }
+            Known::TooMany => {
+                let rest = Heard { by, service: "", message: Message::default() };
+                if self.push(lone_row(event, starter, 0, rest).as_rest()) {
+                    self.lone.rest(key, (first, 1));
+                }
+            }
+            Known::New(body) => {
+                let mut heard = Vec::new();
+                read(&mut heard);
+                for (i, mut one) in heard.into_iter().enumerate() {
+                    // The payload is what makes the row; a parser's own idea of a body would only be a part of it.
+                    one.message.body = Some(body.clone());
+                    one.message.channel = None;
+                    self.push(lone_row(event, starter, i.min(0x7fff) as u16, one));
+                }
+                let rows = self.rows.len() as u32 - first;
+                // What found no room is counted each time that it comes.
+                if rows > 0 {
+                    self.lone.insert(key, payload, &body, (first, rows));
+                }
+            }
         }
     }
 
@@ -570,7 +512,6 @@ impl Flows {
             self.tell(key, starter, dialogue.client(), at, OPEN_INDEX, true);
         }
         self.lone.clear();
-        self.payloads.clear();
         SaidRows { requests: std::mem::take(&mut self.rows), told_open: std::mem::take(&mut self.told_open) }
     }
 
@@ -599,13 +540,26 @@ impl Flows {
     }
 }
 
-impl Lone {
-    fn remember(&mut self, payload: &[u8], rows: (u32, u32)) {
-        self.last.clear();
-        if payload.len() <= LONE_COMPARED {
-            self.last.extend_from_slice(payload);
-        }
-        self.rows = rows;
+fn lone_row(event: &Event, starter: Starter, index: u16, heard: Heard) -> Request {
+    let key = RequestKey {
+        peer: event.peer,
+        host: event.host,
+        protocol: event.protocol,
+        port: event.port,
+        at: place(event),
+        index,
+        peer_port: event.peer_port,
+        by: heard.by,
+    };
+    Request {
+        key,
+        started_by: starter,
+        open: false,
+        lone: true,
+        times: 1,
+        last: event.time,
+        service: Cow::Borrowed(heard.service),
+        message: heard.message,
     }
 }
 
@@ -614,5 +568,57 @@ fn hear(dialogue: &mut Dialogue, by: End, piece: Piece<'_>, heard: &mut Vec<Hear
         Piece::Bytes(bytes) => dialogue.hear(by, bytes, heard),
         Piece::Gap(_) => dialogue.gap(by),
         Piece::End => dialogue.end(by, heard),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LONE_PAYLOADS;
+
+    fn datagram_of(peer: u8, frame: u64) -> Event {
+        Event {
+            time: frame as Time,
+            peer: Address::from(std::net::IpAddr::from([192, 0, 2, peer])),
+            capture: 1,
+            frame,
+            ip_len: 32,
+            payload_len: 4,
+            payload: (0, 4),
+            ip_id: 0,
+            quoted: 0,
+            host: 0,
+            port: 9,
+            peer_port: 1_000,
+            protocol: protocol::UDP,
+            direction: Direction::In,
+            kind: crate::classify::Kind::Udp,
+            first_fragment: false,
+            piece: None,
+            header: 8,
+            seq: 0,
+            ack: 0,
+            marks: 0,
+            unicorn: 0,
+            observation: 0,
+        }
+    }
+
+    #[test]
+    fn a_full_shard_counts_what_it_cannot_tell() {
+        // Room for as many rows as one speaker may have distinct payloads, and none for the rest's.
+        let mut flows = Flows { max_rows: LONE_PAYLOADS, ..Flows::new(1) };
+        let sent = LONE_PAYLOADS as u64 + 3;
+        for n in 0..sent {
+            flows.udp(&datagram_of(1, n), &n.to_be_bytes(), Starter::Nobody);
+        }
+        flows.udp(&datagram_of(2, sent), b"abcd", Starter::Nobody);
+        flows.udp(&datagram_of(2, sent), b"abcd", Starter::Nobody);
+        // One that is told already still counts.
+        flows.udp(&datagram_of(1, sent), &0u64.to_be_bytes(), Starter::Nobody);
+        assert_eq!(flows.untold, 5);
+        let rows = flows.take_rows(0).requests;
+        assert_eq!(rows.len(), LONE_PAYLOADS);
+        assert_eq!(rows.iter().map(|row| row.times).sum::<u64>(), LONE_PAYLOADS as u64 + 1);
     }
 }

@@ -17,6 +17,7 @@ mod flows;
 mod fragments;
 pub mod infer;
 pub mod limits;
+mod lone;
 pub mod marks;
 pub mod open;
 pub mod ordered;

@@ -108,9 +108,13 @@ impl fmt::Display for Marks {
     }
 }
 
-/// 1 where two packets share a key that neither has by being the other sent again.
-fn pair(one: (u32, u32), next: (u32, u32)) -> u32 {
-    u32::from(one.0 == next.0 && one.1 != next.1)
+/// Whether two packets, each a key and a sequence number, share a key, and not only because of how a system counts.
+///
+/// unicornscan's numbers differ in their high halves wherever the ports of the target differ, or the last two bytes of its address.
+/// A SYN that is sent once more has the same number, and a sender that counts numbers and source ports up together, as nmap's
+/// sequence probes do, the same high half.
+fn is_unicorn_pair(one: (u32, u32), next: (u32, u32)) -> bool {
+    one.0 == next.0 && one.1 >> 16 != next.1 >> 16
 }
 
 /// How many SYN packets of one source and port had which mark.
@@ -124,8 +128,7 @@ pub struct Marks {
     pub first: (u32, u32),
     /// Of the last.
     pub last: (u32, u32),
-    /// Pairs of SYN packets one after the other with the same key and different sequence numbers: a SYN that is sent once more
-    /// proves nothing.
+    /// Pairs of SYN packets one after the other with the same key, and sequence numbers whose high halves differ.
     pub unicorn_pairs: u32,
 }
 
@@ -136,7 +139,8 @@ impl Marks {
         if self.syns == 0 {
             self.first = (key, seq);
         } else {
-            self.unicorn_pairs = self.unicorn_pairs.saturating_add(pair(self.last, (key, seq)));
+            self.unicorn_pairs =
+                self.unicorn_pairs.saturating_add(is_unicorn_pair(self.last, (key, seq)).into());
         }
         self.last = (key, seq);
         self.syns = self.syns.saturating_add(1);
@@ -156,7 +160,7 @@ impl Marks {
             *self = *later;
             return;
         }
-        let joint = pair(self.last, later.first);
+        let joint = is_unicorn_pair(self.last, later.first).into();
         self.unicorn_pairs = self.unicorn_pairs.saturating_add(later.unicorn_pairs).saturating_add(joint);
         self.last = later.last;
         self.syns = self.syns.saturating_add(later.syns);
@@ -192,11 +196,12 @@ mod tests {
     #[test]
     fn text_comes_back_and_halves_join() {
         // The last one is the one before sent once more.
+        let (mirai, both) = (bits::MIRAI, bits::MIRAI | bits::NMAP);
         let packets =
-            [(0, 7, 1), (bits::MIRAI, 7, 2), (bits::MIRAI | bits::NMAP, 9, 3), (0, 9, 4), (0, 9, 4)];
+            [(0, 7, 0x10000), (mirai, 7, 0x20000), (both, 9, 0x30000), (0, 9, 0x40000), (0, 9, 0x40000)];
         let mut whole = Marks::default();
         packets.iter().for_each(|(marks, key, seq)| whole.add(*marks, *key, *seq));
-        let text = "syn=5,mirai=2,nmap=1,unicorn=7:1:9:4:2";
+        let text = "syn=5,mirai=2,nmap=1,unicorn=7:10000:9:40000:2";
         assert_eq!(whole.to_string(), text);
         assert_eq!(Marks::parse(text), whole);
         for cut in 0..=packets.len() {
@@ -206,5 +211,13 @@ mod tests {
             early.merge(&late);
             assert_eq!(early, whole, "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn numbers_that_count_up_beside_the_ports_are_no_unicorn() {
+        // nmap's sequence probes: number and source port one more each time. The key's low bits stay as they are.
+        assert!(!is_unicorn_pair((7, 0x1234_0000), (7, 0x1234_0001)));
+        assert!(is_unicorn_pair((7, 0x1234_0000), (7, 0x1235_0000)));
+        assert!(!is_unicorn_pair((7, 0x1234_0000), (8, 0x1235_0000)));
     }
 }
