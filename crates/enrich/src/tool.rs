@@ -26,7 +26,7 @@ pub struct Knock {
     pub nmap: u32,
     /// unicornscan's key and the sequence number of the first.
     pub unicorn: (u32, u32),
-    /// Pairs of packets one after the other with the same key and different sequence numbers.
+    /// Pairs of packets one after the other with the same key, and sequence numbers whose high halves differ.
     pub unicorn_pairs: u32,
 }
 
@@ -94,10 +94,13 @@ pub fn judge(knocks: &[Knock]) -> Vec<Tool> {
     found
 }
 
-/// Packets that have the key of another packet and not its sequence number: on one port, and on several.
+/// Packets that have the key of another packet and a sequence number of another high half: on one port, and on several.
+///
+/// Low halves alone differ where a system counts its numbers up beside its source ports: nmap's sequence probes do.
 fn unicorn_pairs(knocks: &[Knock]) -> u64 {
     let on_one = knocks.iter().map(|k| u64::from(k.unicorn_pairs)).sum::<u64>();
-    let mut firsts: Vec<(u32, u32)> = knocks.iter().filter(|k| k.syns > 0).map(|k| k.unicorn).collect();
+    let mut firsts: Vec<(u32, u32)> =
+        knocks.iter().filter(|k| k.syns > 0).map(|k| (k.unicorn.0, k.unicorn.1 >> 16)).collect();
     firsts.sort_unstable();
     firsts.dedup();
     let on_several = firsts.chunk_by(|a, b| a.0 == b.0).map(|same| same.len() as u64 - 1).sum::<u64>();
@@ -142,9 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_syn_is_no_unicorn() {
-        let same = Knock { syns: 1, unicorn: (5, 5), ..Knock::default() };
+    fn neither_repeating_nor_counting_is_a_unicorn() {
+        let same = Knock { syns: 1, unicorn: (5, 0x50000), ..Knock::default() };
         assert_eq!(names(&[same, same]), [""; 0]);
-        assert_eq!(names(&[same, Knock { unicorn: (5, 6), ..same }]), ["unicorn"]);
+        assert_eq!(names(&[same, Knock { unicorn: (5, 0x60000), ..same }]), ["unicorn"]);
+        // Counted up, as nmap's sequence probes are.
+        assert_eq!(names(&[same, Knock { unicorn: (5, 0x50001), ..same }]), [""; 0]);
     }
 }
