@@ -9,7 +9,7 @@ use crate::hash::Hash;
 use crate::headers::end_of_head;
 use crate::limits::HELD;
 use crate::lines::{bare, end_of_line, word};
-use crate::message::{Match, Message, Side};
+use crate::message::{Match, Message, Parser, Side};
 
 /// What a protocol of heads and bodies adds.
 pub trait Manner {
@@ -97,6 +97,31 @@ struct Pending {
     head: Vec<u8>,
     hash: Hash,
     cut: bool,
+}
+
+/// A connection that is nothing but heads and bodies.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Only<M> {
+    headed: Headed,
+    manner: M,
+}
+
+impl<M: Manner> Parser for Only<M> {
+    fn read(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> usize {
+        self.headed.read(&mut self.manner, side, input, out)
+    }
+
+    fn gap(&mut self, side: Side) {
+        self.headed.gap(side);
+    }
+
+    fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
+        self.headed.end(&mut self.manner, side, rest, out);
+    }
+
+    fn held(&self) -> usize {
+        self.headed.held()
+    }
 }
 
 impl Headed {

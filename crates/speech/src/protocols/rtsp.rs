@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::headed::{Framing, Headed, Manner, request};
+use crate::headed::{Framing, Manner, Only, request};
 use crate::headers::{Head, credentials, status};
 use crate::lines::word;
-use crate::message::{Kind, Match, Message, Parser, Side};
+use crate::message::{Kind, Match, Message, Side};
 
 /// Where it usually is.
 pub const PORTS: &[u16] = &[554, 8554];
@@ -37,30 +37,11 @@ pub fn server(bytes: &[u8]) -> Match {
 }
 
 /// A connection.
+pub type Rtsp = Only<Rtsp1>;
+
+/// What is its own in heads and bodies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Rtsp {
-    headed: Headed,
-}
-
-impl Parser for Rtsp {
-    fn read(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> usize {
-        self.headed.read(&mut Rtsp1, side, input, out)
-    }
-
-    fn gap(&mut self, side: Side) {
-        self.headed.gap(side);
-    }
-
-    fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
-        self.headed.end(&mut Rtsp1, side, rest, out);
-    }
-
-    fn held(&self) -> usize {
-        self.headed.held()
-    }
-}
-
-struct Rtsp1;
+pub struct Rtsp1;
 
 impl Manner for Rtsp1 {
     /// Either side asks and answers.

@@ -10,10 +10,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::Hash;
-use crate::headed::{Framing, Headed, Manner, request};
+use crate::headed::{Framing, Manner, Only, request};
 use crate::headers::{Head, credentials, end_of_head, status};
 use crate::lines::word;
-use crate::message::{Kind, Match, Message, Parser, Side};
+use crate::message::{Kind, Match, Message, Side};
 
 /// Where it usually is.
 pub const PORTS: &[u16] = &[5060, 5061];
@@ -65,30 +65,11 @@ pub fn datagram(side: Side, bytes: &[u8]) -> Option<Message> {
 }
 
 /// A connection.
+pub type Sip = Only<Sip1>;
+
+/// What is its own in heads and bodies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Sip {
-    headed: Headed,
-}
-
-impl Parser for Sip {
-    fn read(&mut self, side: Side, input: &[u8], out: &mut Vec<Message>) -> usize {
-        self.headed.read(&mut Sip1, side, input, out)
-    }
-
-    fn gap(&mut self, side: Side) {
-        self.headed.gap(side);
-    }
-
-    fn end(&mut self, side: Side, rest: &[u8], out: &mut Vec<Message>) {
-        self.headed.end(&mut Sip1, side, rest, out);
-    }
-
-    fn held(&self) -> usize {
-        self.headed.held()
-    }
-}
-
-struct Sip1;
+pub struct Sip1;
 
 impl Manner for Sip1 {
     /// Either side asks and answers.
