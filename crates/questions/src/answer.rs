@@ -20,6 +20,24 @@ pub enum Value {
     List(Vec<String>),
 }
 
+impl Value {
+    /// Its text; empty where it is none.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Value::Text(text) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// Its number; 0 where it is none.
+    pub(crate) fn int(&self) -> i64 {
+        match self {
+            Value::Int(n) => *n,
+            _ => 0,
+        }
+    }
+}
+
 /// The type of a column, as help and documentation print it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,24 +3,26 @@
 //! Nothing that a user writes is pasted into SQL: parameters are bound, days and platform names prune
 //! partitions, and `--where` is parsed as one expression over the columns of `sources`.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+mod about;
+mod behind;
+mod parameters;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{JoinType, ParamValues, ScalarValue};
+use datafusion::common::JoinType;
 use datafusion::dataframe::DataFrame;
 use datafusion::prelude::{SessionContext, col, lit};
 use trapline_store::engine::keep_days_together;
 use trapline_store::scan::in_memory;
 use trapline_store::{Engine, Snapshot, Span, StoreError};
 
-use crate::answer::{About, AboutCapture, AboutPlatform, Answer, Value};
+use crate::answer::{Answer, Value};
 use crate::knowledge::Knowledge;
 use crate::processes::{self, Predicates};
-use crate::question::{ParameterType, Question, Variant};
+use crate::question::{Question, Variant};
 use crate::value;
 
 /// How long one IP address stays one source.
@@ -168,28 +170,30 @@ impl Session {
             self.context().register_table(name, table.into_view())?;
         }
         self.register_events()?;
-        let sources = self.context().table("all_sources").await?;
-        let Some(filter) = &self.ask.filter else {
-            self.context().register_table("sources", sources.into_view())?;
-            for name in OF_SOURCES {
-                let rows = self.context().table(format!("{name}_rows")).await?;
-                self.context().register_table(format!("{name}s"), rows.into_view())?;
-            }
-            let replies = self.context().table("stored_replies").await?;
-            self.context().register_table("replies", replies.into_view())?;
-            return self.register("messages", include_str!("../views/messages.sql")).await;
+        let all = self.context().table("all_sources").await?;
+        let sources = match &self.ask.filter {
+            Some(filter) => self.filtered(all, filter).await?,
+            None => all,
         };
-        let sources = self.filtered(sources, filter).await?;
         self.context().register_table("sources", sources.into_view())?;
         for name in OF_SOURCES {
-            let rows = self.context().table(format!("{name}_rows")).await?;
-            let kept = self.of_sources(rows, &["platform", "ip", "src"]).await?;
-            self.context().register_table(format!("{name}s"), kept.into_view())?;
+            self.register_chosen(&format!("{name}_rows"), &format!("{name}s"), &["platform", "ip", "src"])
+                .await?;
         }
-        let replies = self.context().table("stored_replies").await?;
-        let kept = self.of_sources(replies, &["platform", "ip"]).await?;
-        self.context().register_table("replies", kept.into_view())?;
+        self.register_chosen("stored_replies", "replies", &["platform", "ip"]).await?;
         self.register("messages", include_str!("../views/messages.sql")).await
+    }
+
+    /// Of the rows of `table` those of the chosen sources, which `keys` tell.
+    async fn register_chosen(&self, table: &str, name: &str, keys: &[&str]) -> Result<(), AskError> {
+        let mut rows = self.context().table(table).await?;
+        // Without a filter all of them are chosen.
+        if self.ask.filter.is_some() {
+            let sources = self.context().table("sources").await?;
+            rows = rows.join(sources, JoinType::LeftSemi, keys, keys, None)?;
+        }
+        self.context().register_table(name, rows.into_view())?;
+        Ok(())
     }
 
     fn knowledge(&self) -> Arc<Knowledge> {
@@ -249,11 +253,6 @@ impl Session {
         chosen.cache().await.map_err(fail)
     }
 
-    async fn of_sources(&self, rows: DataFrame, keys: &[&str]) -> Result<DataFrame, AskError> {
-        let sources = self.context().table("sources").await?;
-        Ok(rows.join(sources, JoinType::LeftSemi, keys, keys, None)?)
-    }
-
     /// Computes the sources once and for all: worth it when several questions follow.
     ///
     /// # Errors
@@ -280,7 +279,7 @@ impl Session {
         let failed = |e: datafusion::error::DataFusionError| broken(e.strip_backtrace());
         self.prepare(question).await?;
         let answer = self.engine.sql(&question.sql).await.map_err(|e| broken(e.to_string()))?;
-        let answer = answer.with_param_values(parameters(question, given)?).map_err(failed)?;
+        let answer = answer.with_param_values(parameters::bind(question, given)?).map_err(failed)?;
         let names: Vec<&str> = answer.schema().fields().iter().map(|f| f.name().as_str()).collect();
         let declared: Vec<&str> = question.columns.iter().map(|c| c.name.as_str()).collect();
         if names != declared {
@@ -352,81 +351,6 @@ impl Session {
         self.answer(question, &given).await
     }
 
-    /// Which sources stand behind a row (from 1) of an answer, as a predicate that `--where` takes.
-    ///
-    /// # Errors
-    /// When there is no such row, or the question's file does not say which sources stand behind its rows.
-    pub async fn behind(
-        &self,
-        question: &Question,
-        given: &[(String, String)],
-        row: usize,
-    ) -> Result<String, AskError> {
-        let Some(template) = &question.evidence else {
-            let what = format!(
-                "the rows of {} stand for no sources of their own; select them with --where",
-                question.name
-            );
-            return Err(AskError::Parameter(what));
-        };
-        let answer = self.rows(question, given).await?;
-        let Some(values) = row.checked_sub(1).and_then(|i| answer.rows.get(i)) else {
-            let what = format!("{} has {} rows, not {row}", question.name, answer.rows.len());
-            return Err(AskError::Parameter(what));
-        };
-        let mut predicate = String::new();
-        let mut rest = template.as_str();
-        while let Some((before, after)) = rest.split_once('{') {
-            let (inner, behind) = after.split_once('}').unwrap_or((after, ""));
-            let (name, as_pattern) = match inner.strip_suffix(" as pattern") {
-                Some(name) => (name, true),
-                None => (inner, false),
-            };
-            let column =
-                answer.columns.iter().position(|c| c.name == name).ok_or_else(|| AskError::Broken {
-                    name: question.name.clone(),
-                    cause: format!("its evidence names the column {name:?}, which it does not have"),
-                })?;
-            predicate.push_str(before);
-            let text = match &values[column] {
-                Value::Null => {
-                    return Err(AskError::Parameter(format!(
-                        "row {row} of {} stands for a rest",
-                        question.name
-                    )));
-                }
-                Value::Int(n) => n.to_string(),
-                Value::Float(n) => n.to_string(),
-                Value::Bool(b) => b.to_string(),
-                Value::Text(text) if as_pattern => regex::escape(text).replace('\'', "''"),
-                Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
-                Value::List(texts) => format!("'{}'", texts.join(",").replace('\'', "''")),
-            };
-            predicate.push_str(&text);
-            rest = behind;
-        }
-        Ok(predicate + rest)
-    }
-
-    /// The chosen sources: platform, address, which source of that address, and each UTC day that belongs to it.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn source_days(&self) -> Result<Vec<(String, IpAddr, i64, i32)>, AskError> {
-        let rows = self
-            .values(
-                "select d.platform, d.ip, cast(d.src as bigint), cast(cast(d.day as int) as bigint)
-                 from source_days d
-                 join sources s on s.platform = d.platform and s.ip = d.ip and s.src = d.src
-                 order by 1, 2, 3, 4",
-            )
-            .await?;
-        let one = |row: &Vec<Value>| {
-            Some((text(&row[0]), text(&row[1]).parse().ok()?, int(&row[2]), int(&row[3]) as i32))
-        };
-        Ok(rows.iter().filter_map(one).collect())
-    }
-
     /// A session about some of the sources that this one is about.
     ///
     /// # Errors
@@ -466,150 +390,10 @@ impl Session {
         Ok(texts)
     }
 
-    /// What stands beside every answer: platforms, captures and their losses, rule, span, filter.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn about(&self) -> Result<About, AskError> {
-        let day = trapline_store::convert::day_text;
-        let span = &self.ask.span;
-        let limited = span.from.is_some() || span.to.is_some();
-        let edge = |d: Option<i32>| d.map(day).unwrap_or_default();
-        Ok(About {
-            rule: self.ask.rule.name().into(),
-            span: limited.then(|| (edge(span.from), edge(span.to))),
-            filter: self.ask.filter.clone(),
-            platforms: self.platforms().await?,
-            over_limit: self.over_limit().await?,
-            captures: self.captures().await?,
-            ..About::default()
-        })
-    }
-
-    async fn over_limit(&self) -> Result<i64, AskError> {
-        let rows = self.values("select coalesce(sum(over_limit), 0) from stored_commits").await?;
-        Ok(rows.first().map_or(0, |row| int(&row[0])))
-    }
-
-    async fn platforms(&self) -> Result<Vec<AboutPlatform>, AskError> {
-        let mut platforms: Vec<AboutPlatform> = Vec::new();
-        let rows = self
-            .values(
-                "select platform, host, address, inferred from hosts order by platform, position, address",
-            )
-            .await?;
-        for row in rows {
-            let [platform, host, address] = [text(&row[0]), text(&row[1]), text(&row[2])];
-            if platforms.last().is_none_or(|p| p.name != platform) {
-                let inferred = row[3] == Value::Bool(true);
-                platforms.push(AboutPlatform { name: platform, hosts: Vec::new(), inferred });
-            }
-            let hosts = &mut platforms.last_mut().expect("pushed above").hosts;
-            match hosts.last_mut().filter(|(name, _)| *name == host) {
-                Some((_, addresses)) => addresses.push(address),
-                None => hosts.push((host, vec![address])),
-            }
-        }
-        Ok(platforms)
-    }
-
-    async fn captures(&self) -> Result<Vec<AboutCapture>, AskError> {
-        const COUNTS: [&str; 12] = [
-            "internal",
-            "broadcast",
-            "elsewhere",
-            "arp",
-            "neighbour_discovery",
-            "not_ip",
-            "unreadable",
-            "unknown_link",
-            "later_fragments",
-            "too_short",
-            "simple",
-            "bad_time",
-        ];
-        let sql = format!(
-            "select platform, name, hash, bytes, packets, first_seen, last_seen, damage, {} from captures order by first_seen, hash",
-            COUNTS.join(", ")
-        );
-        let rows = self.values(&sql).await?;
-        let one = |row: Vec<Value>| AboutCapture {
-            name: text(&row[1]),
-            hash: text(&row[2]),
-            bytes: int(&row[3]),
-            packets: int(&row[4]),
-            first: text(&row[5]),
-            last: text(&row[6]),
-            damage: Some(text(&row[7])).filter(|d| !d.is_empty()),
-            losses: COUNTS
-                .iter()
-                .zip(&row[8..])
-                .map(|(name, n)| (name.replace('_', " "), int(n)))
-                .filter(|(_, n)| *n > 0)
-                .collect(),
-        };
-        Ok(rows.into_iter().map(one).collect())
-    }
-
     /// Rows of a query of ours, typed by what comes out of it.
     async fn values(&self, sql: &str) -> Result<Vec<Vec<Value>>, AskError> {
         let rows = self.engine.collect(sql).await?;
         let columns = value::columns(&rows.schema());
         Ok(value::rows(&columns, &[rows]).map_err(StoreError::from)?)
     }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        _ => String::new(),
-    }
-}
-
-fn int(value: &Value) -> i64 {
-    match value {
-        Value::Int(n) => *n,
-        _ => 0,
-    }
-}
-
-/// Binds parameters: those given, and the defaults of the rest.
-fn parameters(question: &Question, given: &[(String, String)]) -> Result<ParamValues, AskError> {
-    for (name, _) in given {
-        if !question.parameters.iter().any(|p| p.name == *name) {
-            let known: Vec<&str> = question.parameters.iter().map(|p| p.name.as_str()).collect();
-            let known =
-                if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
-            return Err(AskError::Parameter(format!(
-                "question {} has no parameter {name:?}; {known}",
-                question.name
-            )));
-        }
-    }
-    let mut bound = HashMap::new();
-    for parameter in &question.parameters {
-        let value = given
-            .iter()
-            .rev()
-            .find(|(name, _)| *name == parameter.name)
-            .map_or(&parameter.default, |(_, v)| v);
-        if !parameter.choices.is_empty() && !parameter.choices.contains(value) {
-            let what = format!("{} is {value:?}; it can be {}", parameter.name, parameter.choices.join(", "));
-            return Err(AskError::Parameter(what));
-        }
-        let scalar = match parameter.kind {
-            ParameterType::Text => ScalarValue::from(value.as_str()),
-            ParameterType::Int => match value.parse::<i64>() {
-                Ok(number) => ScalarValue::from(number),
-                Err(_) => {
-                    return Err(AskError::Parameter(format!(
-                        "{} is {value:?}, not a whole number",
-                        parameter.name
-                    )));
-                }
-            },
-        };
-        bound.insert(parameter.name.clone(), scalar.into());
-    }
-    Ok(ParamValues::Map(bound))
 }

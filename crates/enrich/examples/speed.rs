@@ -1,6 +1,7 @@
-//! How long an observation and a label take, and how much each database knows: `cargo test -p trapline-enrich
-//! --test speed -- --ignored --nocapture`.
+//! How long an observation and a label take, and how much each database knows: `cargo run --release -p trapline-enrich --example
+//! speed`.
 
+#[path = "../tests/captures/mod.rs"]
 mod captures;
 
 use std::collections::HashMap;
@@ -21,6 +22,11 @@ const OPTIONS: [(&[u8], u16, u8); 4] = [
     (&[2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2], 64240, 115),
     (&[], 1024, 241),
 ];
+
+fn main() {
+    speed();
+    what_each_database_knows();
+}
 
 fn packets() -> Vec<Vec<u8>> {
     let packet = |(options, window, ttl): (&[u8], u16, u8)| {
@@ -43,8 +49,6 @@ fn nanoseconds(calls: u32, mut call: impl FnMut(usize)) -> f64 {
     (0..5).map(round).fold(f64::INFINITY, f64::min)
 }
 
-#[test]
-#[ignore = "a measurement, not a check"]
 fn speed() {
     let bytes = packets();
     let frame =
@@ -57,7 +61,7 @@ fn speed() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let mut out = std::io::stderr();
+    let mut out = std::io::stdout();
     let of = nanoseconds(4_000_000, |n| {
         black_box(Observation::of(black_box(&packets[n % 4])));
     });
@@ -95,8 +99,6 @@ fn databases() -> Vec<Database> {
     databases
 }
 
-#[test]
-#[ignore = "a measurement, not a check"]
 fn what_each_database_knows() {
     let Some(place) = shared("what each database knows") else { return };
     let mut seen = HashMap::<Observation, usize>::new();
@@ -110,7 +112,7 @@ fn what_each_database_knows() {
             }
         });
     }
-    let mut out = std::io::stderr();
+    let mut out = std::io::stdout();
     let packets: usize = seen.values().sum();
     writeln!(out, "{packets} packets with SYN, {} observations", seen.len()).unwrap();
     for database in databases() {
