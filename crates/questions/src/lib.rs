@@ -13,5 +13,5 @@ pub mod value;
 
 pub use answer::{About, AboutCapture, AboutPlatform, Answer, Column, ColumnType, Value};
 pub use knowledge::Knowledge;
-pub use question::{Catalog, Question, QuestionError, Variant};
-pub use run::{Ask, AskError, Rule, Session};
+pub use question::{Catalog, Evidence, Question, QuestionError, Variant};
+pub use run::{Ask, AskError, Rule, Session, SourceDay};

@@ -93,6 +93,7 @@ struct File {
     #[serde(default)]
     order: String,
     definition: String,
+    with: Option<String>,
     sql: String,
     note: Option<String>,
     chart: Option<String>,
@@ -102,6 +103,15 @@ struct File {
     #[serde(default)]
     variant: Vec<Variant>,
     evidence: Option<String>,
+}
+
+/// Which sources stand behind a row. In the text `{column}` is the row's value, `{column as pattern}` a pattern for exactly that text.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// A predicate as `--where` takes it.
+    Predicate(String),
+    /// A query that gives `platform`, `ip` and `src` of each.
+    Query(String),
 }
 
 /// One question.
@@ -129,9 +139,8 @@ pub struct Question {
     pub parameters: Vec<Parameter>,
     /// Further figures of it on a report.
     pub variants: Vec<Variant>,
-    /// Which sources stand behind a row: a predicate as `--where` takes it, in which `{column}` is the row's value and
-    /// `{column as pattern}` a pattern for exactly that text.
-    pub evidence: Option<String>,
+    /// Which sources stand behind a row.
+    pub evidence: Option<Evidence>,
     /// Whether it is one of ours, not a user's.
     pub built_in: bool,
 }
@@ -146,6 +155,12 @@ impl Question {
         if file.column.is_empty() {
             return Err("a question needs at least one [[column]]".into());
         }
+        // What a question's queries share stands before each of them.
+        let shared = file.with.map(|tables| format!("with {}\n", tables.trim())).unwrap_or_default();
+        let evidence = |text: String| match text.trim_start().starts_with("select") {
+            true => Evidence::Query(format!("{shared}{text}")),
+            false => Evidence::Predicate(text),
+        };
         let chart = file.chart.as_deref().map(serde_json::from_str).transpose();
         Ok(Question {
             name: name.into(),
@@ -153,13 +168,13 @@ impl Question {
             paper: file.paper,
             order: file.order,
             definition: file.definition.trim().replace('\n', " "),
-            sql: file.sql,
+            sql: format!("{shared}{}", file.sql),
             note: file.note,
             chart: chart.map_err(|e| format!("chart: {e}"))?,
             columns: file.column,
             parameters: file.param,
             variants: file.variant,
-            evidence: file.evidence,
+            evidence: file.evidence.map(evidence),
             built_in: false,
         })
     }

@@ -7,6 +7,8 @@ mod about;
 mod behind;
 mod parameters;
 
+pub use behind::SourceDay;
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Date32Array, RecordBatch, StringArray};

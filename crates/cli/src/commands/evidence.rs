@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 
 use clap::Args;
-use trapline_questions::Session;
+use trapline_questions::{Session, SourceDay};
 use trapline_store::evidence::{self, Chosen};
 use trapline_store::{Snapshot, StoreError};
 
@@ -51,15 +51,17 @@ pub async fn evidence(ui: &Ui, args: &EvidenceArgs) -> Result<(), CommandError> 
     }
     let data = args.data.open()?;
     let snapshot = Snapshot::latest(&data).await?.ok_or(StoreError::Empty { place: data.name.clone() })?;
-    let mut session = Session::open(&snapshot, args.question.ask(args.platform_name.as_ref())?).await?;
-    if let (Some(name), Some(row)) = (&args.question_name, args.row) {
-        let catalog = args.question.catalog(ui)?;
-        let filter = session.behind(catalog.get(name)?, &args.param, row as usize).await?;
-        session = session.narrowed(&snapshot, &filter).await?;
-    }
+    let session = Session::open(&snapshot, args.question.ask(args.platform_name.as_ref())?).await?;
+    let source_days = match (&args.question_name, args.row) {
+        (Some(name), Some(row)) => {
+            let catalog = args.question.catalog(ui)?;
+            session.behind(&snapshot, catalog.get(name)?, &args.param, row as usize).await?
+        }
+        _ => session.source_days().await?,
+    };
     let mut chosen = Chosen::new();
     let mut sources = HashSet::new();
-    for (platform, ip, src, day) in session.source_days().await? {
+    for SourceDay { platform, ip, src, day } in source_days {
         sources.insert((platform.clone(), ip, src));
         chosen.entry(platform).or_default().insert((ip.into(), day));
     }
