@@ -3,6 +3,7 @@
 pub mod intake;
 pub mod paper;
 pub mod peers;
+pub mod personas;
 pub mod sequences;
 pub mod size;
 pub mod systems;

@@ -8,6 +8,7 @@ const TARGETS: &[&str] = &[
     "pcap",
     "pcapng",
     "frame",
+    "host",
     "platform",
     "scenario",
     "state",

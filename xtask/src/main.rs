@@ -5,6 +5,7 @@ mod check;
 mod fuzz;
 mod measure;
 mod release;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ cargo xtask bench intake        captures to rows, beside tcpdump, tshark, argus,
 cargo xtask bench systems       systems by passive fingerprints, beside p0f with the same database
 cargo xtask bench paper         the paper's ten months: ingest, every question, the start of the program
 cargo xtask bench sequences     the sequences question over 50 million rows, beside DuckDB
+cargo xtask bench personas      decoys of nmap's own fingerprints, seen by nmap in a network namespace (root)
 cargo xtask bench size          the size of the release binary, and what is in it
 cargo xtask fuzz TARGET [S]     fuzz one format for S seconds (60); without a target, their list
 ";
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["bench", "paper"] => bench::paper::run_all(),
         ["bench", "sequences", rest @ ..] => bench::sequences::run(rest),
         ["bench", "systems", rest @ ..] => bench::systems::run(rest),
+        ["bench", "personas", rest @ ..] => bench::personas::run(rest),
         ["bench", "size"] => bench::size::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => Err(format!("usage:\n{HELP}")),

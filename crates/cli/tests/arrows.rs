@@ -6,8 +6,9 @@ use std::process::Command;
 use trapline_testing::project;
 
 /// Every crate with the crates of ours that it may use, in the direction of the pipeline.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("trapline-wire", &[]),
+    ("trapline-decoy", &["trapline-wire"]),
     ("trapline-speech", &[]),
     ("trapline-intake", &["trapline-speech", "trapline-wire"]),
     ("trapline-enrich", &["trapline-wire"]),
@@ -27,12 +28,13 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("trapline-testing", &["trapline-wire"]),
-    ("xtask", &[]),
+    ("xtask", &["trapline-decoy", "trapline-wire"]),
 ];
 
 /// What a crate must not link, directly or through others.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
+    ("trapline-decoy", &["libc", "tokio", "serde", "chrono", "rand"]),
     ("trapline-speech", &["tokio", "chrono", "libc", "object_store"]),
     ("trapline-enrich", &["tokio", "datafusion", "arrow", "object_store", "clap"]),
     ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),

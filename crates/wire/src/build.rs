@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::checksum::{self, pseudo_header};
 use crate::protocol;
 
 /// What the IP header says besides lengths and checksum.
@@ -42,8 +43,12 @@ pub struct Tcp<'a> {
     pub ack: u32,
     /// Flags: see [`crate::tcp::flags`].
     pub flags: u8,
+    /// The reserved bits, of which there are four.
+    pub reserved: u8,
     /// Window as sent.
     pub window: u16,
+    /// Urgent pointer.
+    pub urgent: u16,
     /// Raw options, at most 40 bytes.
     pub options: &'a [u8],
     /// Payload.
@@ -62,10 +67,11 @@ pub fn tcp(out: &mut Vec<u8>, ip: &Ip, segment: &Tcp<'_>) {
     out.extend_from_slice(&segment.dst_port.to_be_bytes());
     out.extend_from_slice(&segment.seq.to_be_bytes());
     out.extend_from_slice(&segment.ack.to_be_bytes());
-    out.push((((20 + options) / 4) as u8) << 4);
+    out.push((((20 + options) / 4) as u8) << 4 | (segment.reserved & 0x0f));
     out.push(segment.flags);
     out.extend_from_slice(&segment.window.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&segment.urgent.to_be_bytes());
     out.extend_from_slice(segment.options);
     out.resize(start + 20 + options, 0);
     out.extend_from_slice(segment.payload);
@@ -148,25 +154,8 @@ fn ip_header(out: &mut Vec<u8>, ip: &Ip, number: u8, length: usize) -> usize {
     out.len()
 }
 
-/// The Internet checksum's sum over the pseudo-header (RFC 9293 3.1, RFC 8200 8.1), not yet folded.
-fn pseudo_header(ip: &Ip, number: u8, length: usize) -> u32 {
-    let octets = |address: IpAddr| match address {
-        IpAddr::V4(a) => sum(&a.octets()),
-        IpAddr::V6(a) => sum(&a.octets()),
-    };
-    octets(ip.src) + octets(ip.dst) + u32::from(number) + length as u32
-}
-
 /// Fills in the checksum field at `start + field` over everything from `start` on (RFC 1071).
 fn set_checksum(out: &mut [u8], start: usize, field: usize, seed: u32) {
-    let mut total = sum(&out[start..]) + seed;
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    out[start + field..start + field + 2].copy_from_slice(&(!(total as u16)).to_be_bytes());
-}
-
-fn sum(bytes: &[u8]) -> u32 {
-    let words = bytes.chunks(2);
-    words.map(|w| u32::from(w[0]) << 8 | u32::from(*w.get(1).unwrap_or(&0))).sum()
+    let checksum = checksum::of(&out[start..], seed);
+    out[start + field..start + field + 2].copy_from_slice(&checksum.to_be_bytes());
 }

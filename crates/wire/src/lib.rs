@@ -11,6 +11,7 @@
 
 pub mod build;
 pub mod capture;
+pub mod checksum;
 pub mod decode;
 pub mod icmp;
 pub mod ipv4;

@@ -159,7 +159,7 @@ proptest! {
     ) {
         let ip = if v6 { ip(A6, B6) } else { ip(A4, B4) };
         let options = vec![1; words * 4];
-        let segment = Tcp { src_port, dst_port, seq, ack, flags, window, options: &options, payload: &payload };
+        let segment = Tcp { src_port, dst_port, seq, ack, flags, window, options: &options, payload: &payload, ..Tcp::default() };
         let mut out = Vec::new();
         build::tcp(&mut out, &ip, &segment);
         let found = packet(LinkType::RAW, &out);

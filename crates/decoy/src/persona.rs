@@ -1,0 +1,219 @@
+//! A persona: how a system answers, in every layer.
+
+use crate::layout::{Item, Offer, fitted, kind};
+use crate::numbers::{IdPolicy, IsnPolicy};
+
+/// A sequence or acknowledgement number of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// 0.
+    Zero,
+    /// For a sequence number what the packet acknowledged, for an acknowledgement its sequence number.
+    Same,
+    /// One more than that; for an acknowledgement everything that the packet carried.
+    Next,
+    /// A new initial sequence number.
+    Own,
+}
+
+/// An answer to one TCP packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaction {
+    /// Time to live.
+    pub ttl: u8,
+    /// Don't fragment.
+    pub df: bool,
+    /// Window, unscaled.
+    pub window: u16,
+    /// Sequence number.
+    pub seq: Number,
+    /// Acknowledgement number.
+    pub ack: Number,
+    /// Flags: see [`trapline_wire::tcp::flags`].
+    pub flags: u8,
+    /// Reserved bits of the header, three of them.
+    pub reserved: u8,
+    /// Urgent pointer.
+    pub urgent: u16,
+    /// Options.
+    pub options: Vec<Item>,
+    /// Data, which some systems send in a reset.
+    pub data: Vec<u8>,
+}
+
+/// An answer to a SYN that offers exactly this.
+#[derive(Clone, Debug)]
+pub struct SynRule {
+    /// Kinds of its options in order.
+    pub kinds: Vec<u8>,
+    /// Its maximum segment size.
+    pub mss: Option<u16>,
+    /// Whether it offers explicit congestion notification.
+    pub ecn: bool,
+    /// The answer; none where the system says nothing.
+    pub answer: Option<Reaction>,
+}
+
+/// What a TCP packet without a connection is, to systems that answer such packets differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// No flag at all.
+    Null,
+    /// A SYN with a FIN.
+    SynFin,
+    /// An acknowledgement.
+    Ack,
+    /// A lone SYN.
+    Syn,
+    /// FIN, PSH or URG, without SYN and ACK.
+    Xmas,
+}
+
+/// Answers to packets without a connection, at a port; none where the system says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Reactions {
+    /// To a packet without flags.
+    pub null: Option<Reaction>,
+    /// To a SYN with a FIN.
+    pub syn_fin: Option<Reaction>,
+    /// To an acknowledgement.
+    pub ack: Option<Reaction>,
+    /// To a lone SYN; at an open port the SYN rules say it.
+    pub syn: Option<Reaction>,
+    /// To FIN, PSH or URG.
+    pub xmas: Option<Reaction>,
+}
+
+impl Reactions {
+    /// The answer to such a packet.
+    pub fn to(&self, odd: Odd) -> Option<&Reaction> {
+        match odd {
+            Odd::Null => self.null.as_ref(),
+            Odd::SynFin => self.syn_fin.as_ref(),
+            Odd::Ack => self.ack.as_ref(),
+            Odd::Syn => self.syn.as_ref(),
+            Odd::Xmas => self.xmas.as_ref(),
+        }
+    }
+}
+
+/// What a system makes of one field of a packet that it quotes in an ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quoted {
+    /// As it came.
+    Good,
+    /// This instead.
+    Set(u16),
+    /// Anything but what came.
+    Wrong,
+}
+
+/// The answer to a datagram to a closed port: an ICMP port unreachable.
+#[derive(Clone, Debug)]
+pub struct Unreachable {
+    /// Time to live.
+    pub ttl: u8,
+    /// Don't fragment.
+    pub df: bool,
+    /// Length of the whole answer, in bytes, where there is enough to quote.
+    pub length: usize,
+    /// How much less the time to live is in the quoted header: routers forward before they quote.
+    pub ttl_taken: u8,
+    /// The second word of the header, which RFC 792 leaves unused.
+    pub unused: u32,
+    /// Total length in the quoted header.
+    pub ip_length: Quoted,
+    /// Identification in the quoted header.
+    pub ip_id: Quoted,
+    /// Checksum of the quoted header.
+    pub ip_checksum: Quoted,
+    /// Checksum of the quoted datagram.
+    pub udp_checksum: Quoted,
+    /// Whether the quoted data is what came.
+    pub data_good: bool,
+}
+
+/// What an echo reply takes from its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Always this.
+    Always(u8),
+    /// What the request had.
+    Same,
+    /// What the request had not.
+    Other,
+}
+
+/// The answer to an echo request.
+#[derive(Clone, Debug)]
+pub struct Echo {
+    /// Time to live.
+    pub ttl: u8,
+    /// Don't fragment: 1 or 0.
+    pub df: Taken,
+    /// The code.
+    pub code: Taken,
+}
+
+/// How a system answers.
+#[derive(Clone, Debug)]
+pub struct Persona {
+    /// Its name.
+    pub name: String,
+    /// Answers to SYNs at an open port; the first that fits counts.
+    pub syn: Vec<SynRule>,
+    /// Answers to other packets at an open port.
+    pub open: Reactions,
+    /// Answers at a closed port.
+    pub closed: Reactions,
+    /// Initial sequence numbers.
+    pub isn: IsnPolicy,
+    /// Identifications of answers at open ports.
+    pub id_open: IdPolicy,
+    /// Identifications of answers at closed ports.
+    pub id_closed: IdPolicy,
+    /// Identifications of ICMP.
+    pub id_icmp: IdPolicy,
+    /// Whether ICMP and TCP count with one counter.
+    pub id_shared: bool,
+    /// Ticks of the TCP time stamps each second.
+    pub stamp_hz: f64,
+    /// Answer to a datagram to a closed port.
+    pub unreachable: Option<Unreachable>,
+    /// Answer to an echo request.
+    pub echo: Option<Echo>,
+}
+
+impl Persona {
+    /// The answer to a SYN that offers this: by the rule for exactly that offer, else pieced together, so that an ordinary client sees
+    /// the same system as a scanner.
+    ///
+    /// The first rule is for the fullest offer with an ordinary segment size (nmap's first probe): its options are fitted to the
+    /// offer. Windows are multiples of what fits a segment on many systems, so the window is that of the rule whose offer is
+    /// alike in time stamps and nearest in segment size. Whether congestion notification is taken up, the rule that has it says.
+    pub fn answer_to_syn(&self, offer: &Offer) -> Option<Reaction> {
+        let exact =
+            |rule: &&SynRule| rule.kinds == offer.kinds && rule.mss == offer.mss && rule.ecn == offer.ecn;
+        if let Some(rule) = self.syn.iter().find(exact) {
+            return rule.answer.clone();
+        }
+        let full = self.syn.first()?.answer.as_ref()?;
+        let notified = self.syn.iter().find(|rule| rule.ecn == offer.ecn)?.answer.as_ref()?;
+        let size = |mss: Option<u16>| mss.unwrap_or(DEFAULT_MSS);
+        let likeness = |rule: &&SynRule| {
+            let stamps = rule.kinds.contains(&kind::STAMPS) == offer.has(kind::STAMPS);
+            (!stamps, size(rule.mss).abs_diff(size(offer.mss)))
+        };
+        let answered = self.syn.iter().filter(|rule| rule.answer.is_some());
+        let window = answered.min_by_key(likeness)?.answer.as_ref()?.window;
+        Some(Reaction {
+            options: fitted(&full.options, offer),
+            flags: notified.flags,
+            window,
+            ..full.clone()
+        })
+    }
+}
+
+/// What a peer that names no segment size takes (RFC 9293 3.7.1).
+const DEFAULT_MSS: u16 = 536;

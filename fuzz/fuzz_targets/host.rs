@@ -1,0 +1,41 @@
+//! A decoy takes frames of any bytes: it answers each with a few frames at most, none longer than the question and its headers, all of
+//! them from itself to whoever asked.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trapline_decoy::{Frames, Host, Wiring, nmap};
+
+const MAC: [u8; 6] = [0, 0x50, 0x56, 1, 2, 3];
+const PERSONA: &str = "Fingerprint Fuzzed\n\
+    SEQ(SP=C0%GCD=1%ISR=C0%TI=BI%CI=RI%II=RD%SS=O%TS=7)\n\
+    OPS(O1=M5B4ST11NW0%O2=M578ST11NW0%O3=M280NNT11NW0%O4=M5B4ST11NW0%O5=M218ST11NW0%O6=M109ST11)\n\
+    WIN(W1=16A0%W2=16A0%W3=16A0%W4=16A0%W5=16A0%W6=16A0)\n\
+    ECN(R=Y%DF=Y%T=40%W=16D0%O=M5B4NNSNW0%CC=Y%Q=RU)\n\
+    T1(R=Y%DF=Y%T=40%S=O%A=S+%F=AS%RD=0%Q=)\nT2(R=Y%DF=N%T=40%W=80%S=Z%A=S%F=AR%O=%RD=1F59B3D4%Q=U)\n\
+    T3(R=Y%DF=Y%T=40%W=16A0%S=O%A=S+%F=AS%O=M109ST11NW0%RD=0%Q=)\nT4(R=Y%DF=Y%T=40%W=0%S=A%A=Z%F=R%O=%RD=0%Q=)\n\
+    T5(R=Y%DF=Y%T=40%W=0%S=Z%A=S+%F=AR%O=%RD=0%Q=)\nT6(R=Y%DF=Y%T=40%W=0%S=A+%A=S+%F=R%O=%RD=0%Q=)\n\
+    T7(R=Y%DF=Y%T=40%W=0%S=Z%A=S+%F=AR%O=%RD=0%Q=)\n\
+    U1(DF=N%T=100%IPL=164%UN=1%RIPL=148%RID=4210%RIPCK=G%RUCK=0%RUD=I)\nIE(DFI=O%T=40%CD=O)\n";
+
+fuzz_target!(|frames: Vec<&[u8]>| {
+    let persona = nmap::read(PERSONA).unwrap()[0].persona();
+    let wiring = Wiring {
+        mac: MAC,
+        addresses: vec![[192, 0, 2, 11].into()],
+        open: [80].into(),
+        silent: [99].into(),
+        seed: 1,
+    };
+    let mut host = Host::new(persona, wiring);
+    let mut out = Frames::default();
+    for (i, frame) in frames.into_iter().enumerate() {
+        out.clear();
+        host.on_frame(i as i64 * 100_000_000, frame, &mut out);
+        assert!(out.len() <= 1);
+        for answer in out.iter() {
+            assert_eq!(answer[6..12], MAC);
+            assert_eq!(answer[..6], frame[6..12]);
+            assert!(answer.len() <= frame.len() + 60);
+        }
+    }
+});

@@ -1,0 +1,254 @@
+//! What nmap believes: decoys with the personas of nmap's own fingerprints, in a network namespace, scanned by nmap.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use trapline_decoy::nmap::{self, Fingerprint};
+use trapline_decoy::numbers::Random;
+use trapline_decoy::{Frames, Host, Wiring};
+use trapline_wire::Time;
+
+use crate::tap;
+
+/// Where Debian's nmap has its database; `TRAPLINE_NMAP_DB` names another.
+const DATABASE: &str = "/usr/share/nmap/nmap-os-db";
+const NAMESPACE: &str = "trapline-personas";
+const DEVICE: &str = "decoys0";
+/// One port that answers and two that refuse, as nmap needs them.
+const OPEN: u16 = 80;
+const SCANNED: &str = "80,81,82";
+/// As many at once: nmap measures time, and these machines are busy.
+const AT_ONCE: usize = 10;
+
+/// Draws personas with a seed, has nmap look at them, and prints what it believed.
+pub fn run(rest: &[&str]) -> Result<(), String> {
+    let (mut count, mut seed, mut name) = (100usize, 1u64, None);
+    for pair in rest.chunks(2) {
+        match pair {
+            ["--count", n] => count = n.parse().map_err(|_| format!("{n} is no number"))?,
+            ["--seed", n] => seed = n.parse().map_err(|_| format!("{n} is no number"))?,
+            ["--name", n] => name = Some((*n).to_owned()),
+            _ => return Err("bench personas [--count N] [--seed N] [--name FINGERPRINT]".into()),
+        }
+    }
+    if std::env::var_os("TRAPLINE_IN_NAMESPACE").is_none() {
+        return inside_a_namespace();
+    }
+    let database = std::env::var("TRAPLINE_NMAP_DB").unwrap_or_else(|_| DATABASE.into());
+    let text = std::fs::read(&database).map_err(|e| format!("{database}: {e}; install nmap"))?;
+    let all = nmap::read(&String::from_utf8_lossy(&text)).map_err(|e| e.to_string())?;
+    let chosen = match name {
+        Some(name) => all.iter().filter(|f| f.name == name && scannable(f)).take(count).collect(),
+        None => draw(&all, count, seed),
+    };
+    let mut exact = 0;
+    for (i, group) in chosen.chunks(AT_ONCE).enumerate() {
+        for (fingerprint, believed) in group.iter().zip(scan(group, seed + i as u64)?) {
+            let right =
+                believed.names.iter().any(|(name, accuracy)| *name == fingerprint.name && *accuracy == 100);
+            exact += usize::from(right);
+            let best = believed.names.first().map_or("nothing".into(), |(name, a)| format!("{name} ({a} %)"));
+            let verdict = if right { "exact" } else { "WRONG" };
+            println!("{verdict}  line {:6}  {}  <- {best}", fingerprint.line, fingerprint.name);
+            if !right {
+                differences(fingerprint, &believed.observed)
+                    .iter()
+                    .for_each(|line| println!("       {line}"));
+            }
+        }
+    }
+    println!("\n{exact} of {} named exactly (seed {seed})", chosen.len());
+    Ok(())
+}
+
+/// Whether a fingerprint answers enough that nmap can look at it at all: an open port, six answers with options.
+fn scannable(fingerprint: &Fingerprint) -> bool {
+    let value =
+        |test: &str, name: &str| fingerprint.tests.get(test).and_then(|t| t.get(name)).map(String::as_str);
+    let there = |test: &str| fingerprint.tests.contains_key(test) && value(test, "R") != Some("N");
+    there("SEQ") && there("OPS") && there("WIN") && there("T1") && value("T1", "F").is_none_or(|f| f == "AS")
+}
+
+fn draw(all: &[Fingerprint], count: usize, seed: u64) -> Vec<&Fingerprint> {
+    let mut random = Random::new(seed);
+    let mut left: Vec<&Fingerprint> = all.iter().filter(|f| scannable(f)).collect();
+    let mut drawn = Vec::new();
+    while drawn.len() < count && !left.is_empty() {
+        drawn.push(left.swap_remove(random.below(left.len() as u32) as usize));
+    }
+    drawn
+}
+
+/// Runs this program again in a fresh network namespace, and removes it afterwards.
+fn inside_a_namespace() -> Result<(), String> {
+    let ip = |words: &str| {
+        let done = Command::new("ip").args(words.split(' ')).stderr(Stdio::null()).status();
+        done.map(|s| s.success()).map_err(|e| format!("ip: {e}"))
+    };
+    let _ = ip(&format!("netns del {NAMESPACE}"))?;
+    if !ip(&format!("netns add {NAMESPACE}"))? {
+        return Err("no network namespace can be made here: run it as root".into());
+    }
+    let outcome = (|| {
+        for words in [
+            "link set lo up".to_owned(),
+            format!("tuntap add dev {DEVICE} mode tap"),
+            format!("addr add 10.9.0.1/16 dev {DEVICE}"),
+            format!("link set {DEVICE} up"),
+        ] {
+            if !ip(&format!("-n {NAMESPACE} {words}"))? {
+                return Err(format!("ip {words} failed"));
+            }
+        }
+        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let status = Command::new("ip")
+            .args(["netns", "exec", NAMESPACE])
+            .arg(program)
+            .args(arguments)
+            .env("TRAPLINE_IN_NAMESPACE", "1")
+            .status()
+            .map_err(|e| e.to_string())?;
+        if status.success() { Ok(()) } else { Err("the run inside the namespace failed".into()) }
+    })();
+    ip(&format!("netns del {NAMESPACE}"))?;
+    outcome
+}
+
+/// What nmap says of a host.
+#[derive(Default)]
+struct Believed {
+    /// Names with their accuracy in percent, the best first.
+    names: Vec<(String, u32)>,
+    /// The fingerprint that it saw.
+    observed: String,
+}
+
+fn scan(group: &[&Fingerprint], seed: u64) -> Result<Vec<Believed>, String> {
+    let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
+    let hosts = group.iter().enumerate().map(|(i, fingerprint)| {
+        let wiring = Wiring {
+            mac: [2, 0, 0, 9, 1, 1 + i as u8],
+            addresses: vec![address(i)],
+            open: [OPEN].into(),
+            silent: [].into(),
+            seed: seed.wrapping_mul(1000) + i as u64,
+        };
+        (wiring.mac, Host::new(fingerprint.persona(), wiring))
+    });
+    let mut hosts: Vec<(_, Host)> = hosts.collect();
+    let mut device = tap::open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
+    let over = Arc::new(AtomicBool::new(false));
+    let ended = Arc::clone(&over);
+    let answering = std::thread::spawn(move || -> std::io::Result<()> {
+        let mut frame = vec![0; 65_536];
+        let mut out = Frames::default();
+        while !ended.load(Ordering::Relaxed) {
+            let length = device.read(&mut frame)?;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = now.as_nanos() as Time;
+            let frame = &frame[..length];
+            for (mac, host) in &mut hosts {
+                if frame.starts_with(mac) || frame.starts_with(&[0xff; 6]) {
+                    host.on_frame(now, frame, &mut out);
+                }
+            }
+            for answer in out.iter() {
+                device.write_all(answer)?;
+            }
+            out.clear();
+        }
+        Ok(())
+    });
+    let targets: Vec<String> = (0..group.len()).map(|i| address(i).to_string()).collect();
+    let output = Command::new("nmap")
+        .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
+        .args(&targets)
+        .output()
+        .map_err(|e| format!("nmap: {e}"))?;
+    over.store(true, Ordering::Relaxed);
+    // A last frame wakes the reader.
+    let _ = Command::new("ping").args(["-c", "1", "-W", "1", "10.9.255.254"]).output();
+    answering.join().map_err(|_| "the decoys stopped")?.map_err(|e| e.to_string())?;
+    let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
+    Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
+}
+
+fn read_xml(xml: &str) -> HashMap<String, Believed> {
+    let unescaped = |text: &str| {
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&apos;", "'")
+            .replace("&#xa;", "\n")
+            .replace("&amp;", "&")
+    };
+    let attribute = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+        Some(unescaped(rest.split_once('"')?.0))
+    };
+    let mut all = HashMap::new();
+    for host in xml.split("<host ").skip(1) {
+        let Some(address) = host.split("<address ").nth(1).and_then(|t| attribute(&format!(" {t}"), "addr"))
+        else {
+            continue;
+        };
+        let mut believed = Believed::default();
+        for tag in host.split("<osmatch ").skip(1) {
+            let tag = format!(" {tag}");
+            let accuracy = attribute(&tag, "accuracy").and_then(|a| a.parse().ok()).unwrap_or(0);
+            believed.names.extend(attribute(&tag, "name").map(|name| (name, accuracy)));
+        }
+        believed.observed = attribute(host, "fingerprint").unwrap_or_default();
+        all.insert(address, believed);
+    }
+    all
+}
+
+/// The values that nmap saw and the fingerprint does not allow.
+fn differences(wanted: &Fingerprint, observed: &str) -> Vec<String> {
+    let observed = observed.replace("\nOS:", "").replace("OS:", "").replace(')', ")\n");
+    let Ok(seen) = nmap::read(&format!("Fingerprint seen\n{}", observed.trim_start_matches("\n"))) else {
+        return vec![observed];
+    };
+    let seen = &seen[0].tests;
+    let mut lines = Vec::new();
+    for (test, values) in &wanted.tests {
+        let Some(answers) = seen.get(test) else {
+            if values.get("R").map(String::as_str) != Some("N") {
+                lines.push(format!("{test}: not seen"));
+            }
+            continue;
+        };
+        for (name, allowed) in values {
+            let value = answers.get(name).map_or("", String::as_str);
+            if !allows(allowed, value) && answers.contains_key(name) {
+                lines.push(format!("{test}.{name}: {value:?} instead of {allowed}"));
+            }
+        }
+    }
+    lines
+}
+
+fn allows(allowed: &str, value: &str) -> bool {
+    let hex = |text: &str| u32::from_str_radix(text, 16).ok();
+    allowed.split('|').any(|one| {
+        if one == value {
+            return true;
+        }
+        let Some(number) = hex(value) else { return false };
+        match (one.split_once('-'), one.strip_prefix('>'), one.strip_prefix('<')) {
+            (Some((low, high)), _, _) => {
+                hex(low).is_some_and(|l| l <= number) && hex(high).is_some_and(|h| number <= h)
+            }
+            (_, Some(low), _) => hex(low).is_some_and(|l| number > l),
+            (_, _, Some(high)) => hex(high).is_some_and(|h| number < h),
+            _ => hex(one) == Some(number),
+        }
+    })
+}
