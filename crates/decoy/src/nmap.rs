@@ -340,22 +340,24 @@ fn isn_policy(seq: &Test<'_>) -> IsnPolicy {
     let unit = seq.number("GCD").unwrap_or(1);
     let power = |eighths: u32| if eighths == 0 { 0.0 } else { 2f64.powf(f64::from(eighths) / 8.0) };
     let spread = seq.number("SP").unwrap_or(0x100);
+    // nmap measures in units where they are above 9.
+    let scale = |unit: u32| if unit > 9 { f64::from(unit) } else { 1.0 };
     if unit == 0 {
         return IsnPolicy::Constant;
     }
     if rate >= RANDOM {
         return IsnPolicy::Random;
     }
-    // A range of small units is the chance divisor of numbers that have none.
-    let unit = if unit < 10 { 1 } else { unit };
+    // A range of units is the chance divisor of numbers that have none.
+    let unit = if seq.first("GCD").is_some_and(|gcd| gcd.contains('-')) { 1 } else { unit };
     if spread >= STEPS {
-        let spread = power(spread) * f64::from(unit);
+        let spread = power(spread) * scale(unit);
         return IsnPolicy::Steps { unit, mean: power(rate) / 10.0, spread: spread / 10.0 };
     }
     // Who measures adds the spread of his own clock.
     let spread = seq.lowest("SP").unwrap_or(0).midpoint(spread);
     let spread = if seq.lowest("SP") == Some(0) { 0.0 } else { power(spread) };
-    IsnPolicy::Clock { unit, per_s: power(rate), spread_per_s: spread * f64::from(unit) }
+    IsnPolicy::Clock { unit, per_s: power(rate), spread_per_s: spread * scale(unit) }
 }
 
 /// TS is the binary logarithm of the ticks each second, with room for the usual clocks.

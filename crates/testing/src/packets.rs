@@ -207,6 +207,7 @@ fn packet(
                 window: number(words, "win").unwrap_or(0),
                 options: &options,
                 payload,
+                ..Tcp::default()
             };
             build::tcp(&mut out, &ip, &segment);
         }
