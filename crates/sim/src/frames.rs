@@ -155,6 +155,7 @@ impl<'a> Frames<'a> {
             window: system.window,
             options,
             payload,
+            ..Tcp::default()
         };
         build::tcp(out, ip, &segment);
     }
@@ -224,6 +225,7 @@ impl<'a> Frames<'a> {
             window: 5_840,
             options: &[],
             payload,
+            ..Tcp::default()
         };
         build::tcp(out, ip, &segment);
     }
