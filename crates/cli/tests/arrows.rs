@@ -34,7 +34,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
 /// What a crate must not link, directly or through others.
 const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
-    ("trapline-decoy", &["libc", "tokio", "serde", "chrono", "rand"]),
+    ("trapline-decoy", &["libc", "tokio", "chrono", "rand"]),
     ("trapline-speech", &["tokio", "chrono", "libc", "object_store"]),
     ("trapline-enrich", &["tokio", "datafusion", "arrow", "object_store", "clap"]),
     ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),

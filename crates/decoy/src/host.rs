@@ -186,6 +186,7 @@ impl Host {
         let odd = odd(bits);
         let offer = Offer::read(tcp.options(), bits & (flags::ECE | flags::CWR) == flags::ECE | flags::CWR);
         let reaction = match (open, odd) {
+            (true, Odd::SynFin) if self.persona.syn_fin_opens => self.persona.answer_to_syn(&offer),
             (true, Odd::Syn) => self.persona.answer_to_syn(&offer),
             (true, _) => self.persona.open.to(odd).cloned(),
             (false, _) => self.persona.closed.to(odd).cloned(),

@@ -9,6 +9,7 @@ pub mod layout;
 pub mod nmap;
 pub mod numbers;
 pub mod persona;
+pub mod text;
 
 pub use host::{Frames, Host, Wiring};
 pub use persona::Persona;

@@ -221,6 +221,8 @@ impl Fingerprint {
         Persona {
             name: self.name.clone(),
             syn: self.syn_rules(),
+            window_at_least: None,
+            syn_fin_opens: false,
             open: Reactions {
                 null: reaction(&self.test("T2")),
                 syn_fin: reaction(&self.test("T3")),

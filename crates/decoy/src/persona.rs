@@ -162,6 +162,10 @@ pub struct Persona {
     pub name: String,
     /// Answers to SYNs at an open port; the first that fits counts.
     pub syn: Vec<SynRule>,
+    /// Where the window of a SYN/ACK is the least multiple of the segment size that is no less than this, in bytes.
+    pub window_at_least: Option<u16>,
+    /// Whether a SYN with a FIN opens as a SYN does.
+    pub syn_fin_opens: bool,
     /// Answers to other packets at an open port.
     pub open: Reactions,
     /// Answers at a closed port.
@@ -194,12 +198,22 @@ impl Persona {
     pub fn answer_to_syn(&self, offer: &Offer) -> Option<Reaction> {
         let exact =
             |rule: &&SynRule| rule.kinds == offer.kinds && rule.mss == offer.mss && rule.ecn == offer.ecn;
-        if let Some(rule) = self.syn.iter().find(exact) {
-            return rule.answer.clone();
+        let mut answer = match self.syn.iter().find(exact) {
+            Some(rule) => rule.answer.clone()?,
+            None => self.pieced_together(offer)?,
+        };
+        if let Some(least) = self.window_at_least {
+            let own = |item: &Item| if let Item::Mss(mss) = item { Some(*mss) } else { None };
+            let own = answer.options.iter().find_map(own);
+            let segment = size(offer.mss).min(size(own)).max(1);
+            answer.window = least.div_ceil(segment).saturating_mul(segment);
         }
+        Some(answer)
+    }
+
+    fn pieced_together(&self, offer: &Offer) -> Option<Reaction> {
         let full = self.syn.first()?.answer.as_ref()?;
         let notified = self.syn.iter().find(|rule| rule.ecn == offer.ecn)?.answer.as_ref()?;
-        let size = |mss: Option<u16>| mss.unwrap_or(DEFAULT_MSS);
         let likeness = |rule: &&SynRule| {
             let stamps = rule.kinds.contains(&kind::STAMPS) == offer.has(kind::STAMPS);
             (!stamps, size(rule.mss).abs_diff(size(offer.mss)))
@@ -215,5 +229,7 @@ impl Persona {
     }
 }
 
-/// What a peer that names no segment size takes (RFC 9293 3.7.1).
-const DEFAULT_MSS: u16 = 536;
+/// A segment size, in bytes, and that of a peer which names none (RFC 9293 3.7.1).
+fn size(mss: Option<u16>) -> u16 {
+    mss.unwrap_or(536)
+}

@@ -1,16 +1,15 @@
 //! What nmap believes: decoys with the personas of nmap's own fingerprints, in a network namespace, scanned by nmap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use trapline_decoy::nmap::{self, Fingerprint};
 use trapline_decoy::numbers::Random;
-use trapline_decoy::{Frames, Host, Wiring};
+use trapline_decoy::{Frames, Host, Persona, Wiring, text};
 use trapline_wire::Time;
 
 use crate::tap;
@@ -25,19 +24,27 @@ const SCANNED: &str = "80,81,82";
 /// As many at once: nmap measures time, and these machines are busy.
 const AT_ONCE: usize = 10;
 
+const USAGE: &str = "bench personas [--count N] [--seed N] [--name FINGERPRINT] | --built-in";
+
 /// Draws personas with a seed, has nmap look at them, and prints what it believed.
 pub fn run(rest: &[&str]) -> Result<(), String> {
     let (mut count, mut seed, mut name) = (100usize, 1u64, None);
+    let mut built_in = false;
     for pair in rest.chunks(2) {
         match pair {
+            ["--built-in"] => built_in = true,
             ["--count", n] => count = n.parse().map_err(|_| format!("{n} is no number"))?,
             ["--seed", n] => seed = n.parse().map_err(|_| format!("{n} is no number"))?,
             ["--name", n] => name = Some((*n).to_owned()),
-            _ => return Err("bench personas [--count N] [--seed N] [--name FINGERPRINT]".into()),
+            _ => return Err(USAGE.into()),
         }
     }
     if std::env::var_os("TRAPLINE_IN_NAMESPACE").is_none() {
         return inside_a_namespace();
+    }
+    let decoys = Decoys::start()?;
+    if built_in {
+        return ten_times_each(&decoys);
     }
     let database = std::env::var("TRAPLINE_NMAP_DB").unwrap_or_else(|_| DATABASE.into());
     let text = std::fs::read(&database).map_err(|e| format!("{database}: {e}; install nmap"))?;
@@ -48,7 +55,9 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
     };
     let mut exact = 0;
     for (i, group) in chosen.chunks(AT_ONCE).enumerate() {
-        for (fingerprint, believed) in group.iter().zip(scan(group, seed + i as u64)?) {
+        for (fingerprint, believed) in
+            group.iter().zip(decoys.scan(group.iter().map(|f| f.persona()).collect(), seed + i as u64)?)
+        {
             let right =
                 believed.names.iter().any(|(name, accuracy)| *name == fingerprint.name && *accuracy == 100);
             exact += usize::from(right);
@@ -63,6 +72,31 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
         }
     }
     println!("\n{exact} of {} named exactly (seed {seed})", chosen.len());
+    Ok(())
+}
+
+/// The built-in personas, ten times each with seeds of their own: what nmap takes them for.
+fn ten_times_each(decoys: &Decoys) -> Result<(), String> {
+    const TIMES: u64 = 10;
+    for (name, persona) in text::BUILT_IN {
+        let persona = text::read(persona).map_err(|e| format!("{name}: {e}"))?;
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        for seed in 0..TIMES {
+            let believed = decoys.scan(vec![persona.clone()], 100 + seed)?.remove(0);
+            let exact = believed.names.iter().filter(|(_, accuracy)| *accuracy == 100);
+            let exact: Vec<&str> = exact.map(|(name, _)| name.as_str()).collect();
+            let seen = match (exact.is_empty(), believed.names.first()) {
+                (false, _) => exact.join(" or "),
+                (true, Some((near, accuracy))) => format!("nearly {near} ({accuracy} %)"),
+                (true, None) => "nothing".into(),
+            };
+            if exact.is_empty() {
+                println!("{}", believed.observed);
+            }
+            *told.entry(seen).or_default() += 1;
+        }
+        told.iter().for_each(|(seen, times)| println!("{name}: {times} of {TIMES} {seen}"));
+    }
     Ok(())
 }
 
@@ -129,54 +163,55 @@ struct Believed {
     observed: String,
 }
 
-fn scan(group: &[&Fingerprint], seed: u64) -> Result<Vec<Believed>, String> {
-    let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
-    let hosts = group.iter().enumerate().map(|(i, fingerprint)| {
-        let wiring = Wiring {
-            mac: [2, 0, 0, 9, 1, 1 + i as u8],
-            addresses: vec![address(i)],
-            open: [OPEN].into(),
-            silent: [].into(),
-            seed: seed.wrapping_mul(1000) + i as u64,
-        };
-        (wiring.mac, Host::new(fingerprint.persona(), wiring))
-    });
-    let mut hosts: Vec<(_, Host)> = hosts.collect();
-    let mut device = tap::open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
-    let over = Arc::new(AtomicBool::new(false));
-    let ended = Arc::clone(&over);
-    let answering = std::thread::spawn(move || -> std::io::Result<()> {
-        let mut frame = vec![0; 65_536];
-        let mut out = Frames::default();
-        while !ended.load(Ordering::Relaxed) {
-            let length = device.read(&mut frame)?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let now = now.as_nanos() as Time;
-            let frame = &frame[..length];
-            for (mac, host) in &mut hosts {
-                if frame.starts_with(mac) || frame.starts_with(&[0xff; 6]) {
-                    host.on_frame(now, frame, &mut out);
+/// Decoys behind the TAP device, answered for by a thread that ends with the program.
+struct Decoys(Arc<Mutex<Vec<Host>>>);
+
+impl Decoys {
+    fn start() -> Result<Decoys, String> {
+        let mut device = tap::open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
+        let hosts: Arc<Mutex<Vec<Host>>> = Arc::default();
+        let answering = Arc::clone(&hosts);
+        std::thread::spawn(move || {
+            let mut frame = vec![0; 65_536];
+            let mut out = Frames::default();
+            while let Ok(length) = device.read(&mut frame) {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let now = now.as_nanos() as Time;
+                let mut hosts = answering.lock().unwrap_or_else(PoisonError::into_inner);
+                hosts.iter_mut().for_each(|host| host.on_frame(now, &frame[..length], &mut out));
+                for answer in out.iter() {
+                    // A frame that finds no room is lost, as on any wire.
+                    let _ = device.write(answer);
                 }
+                out.clear();
             }
-            for answer in out.iter() {
-                device.write_all(answer)?;
-            }
-            out.clear();
-        }
-        Ok(())
-    });
-    let targets: Vec<String> = (0..group.len()).map(|i| address(i).to_string()).collect();
-    let output = Command::new("nmap")
-        .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
-        .args(&targets)
-        .output()
-        .map_err(|e| format!("nmap: {e}"))?;
-    over.store(true, Ordering::Relaxed);
-    // A last frame wakes the reader.
-    let _ = Command::new("ping").args(["-c", "1", "-W", "1", "10.9.255.254"]).output();
-    answering.join().map_err(|_| "the decoys stopped")?.map_err(|e| e.to_string())?;
-    let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
-    Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
+        });
+        Ok(Decoys(hosts))
+    }
+
+    /// Puts these personas on the wire and has nmap look at them.
+    fn scan(&self, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed>, String> {
+        let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
+        let targets: Vec<String> = (0..personas.len()).map(|i| address(i).to_string()).collect();
+        let hosts = personas.into_iter().enumerate().map(|(i, persona)| {
+            let wiring = Wiring {
+                mac: [2, 0, 0, 9, 1, 1 + i as u8],
+                addresses: vec![address(i)],
+                open: [OPEN].into(),
+                silent: [].into(),
+                seed: seed.wrapping_mul(1000) + i as u64,
+            };
+            Host::new(persona, wiring)
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hosts.collect();
+        let output = Command::new("nmap")
+            .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
+            .args(&targets)
+            .output()
+            .map_err(|e| format!("nmap: {e}"))?;
+        let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
+        Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
+    }
 }
 
 fn read_xml(xml: &str) -> HashMap<String, Believed> {
