@@ -1,5 +1,7 @@
 //! TCP options as a system lays them out: which, in which order, with which padding.
 
+use trapline_wire::observation::kind;
+
 /// One option of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -22,32 +24,16 @@ pub enum Item {
     },
 }
 
-/// Option kinds (RFC 9293 3.2, RFC 7323, RFC 2018).
-pub mod kind {
-    /// End of options.
-    pub const END: u8 = 0;
-    /// No operation.
-    pub const NOP: u8 = 1;
-    /// Maximum segment size.
-    pub const MSS: u8 = 2;
-    /// Window scale.
-    pub const SCALE: u8 = 3;
-    /// Selective acknowledgement permitted.
-    pub const SACK: u8 = 4;
-    /// Time stamps.
-    pub const STAMPS: u8 = 8;
-}
-
 impl Item {
-    /// Its kind, a number of [`kind`].
+    /// Its kind, one of [`kind`].
     pub fn kind(self) -> u8 {
         match self {
-            Item::End => kind::END,
+            Item::End => kind::EOL,
             Item::Nop => kind::NOP,
             Item::Mss(_) => kind::MSS,
             Item::Scale(_) => kind::SCALE,
-            Item::Sack => kind::SACK,
-            Item::Stamps { .. } => kind::STAMPS,
+            Item::Sack => kind::SACK_OK,
+            Item::Stamps { .. } => kind::STAMP,
         }
     }
 
@@ -81,8 +67,8 @@ impl Offer {
         let mut offer = Offer { ecn, ..Offer::default() };
         let mut rest = options;
         while let Some((&kind, after)) = rest.split_first() {
-            if kind == kind::END || kind == kind::NOP {
-                if kind == kind::END {
+            if kind == kind::EOL || kind == kind::NOP {
+                if kind == kind::EOL {
                     break;
                 }
                 offer.kinds.push(kind);
@@ -96,7 +82,7 @@ impl Offer {
             };
             match (kind, &rest[2..length]) {
                 (kind::MSS, [high, low]) => offer.mss = Some(u16::from_be_bytes([*high, *low])),
-                (kind::STAMPS, [a, b, c, d, ..]) => offer.stamp = u32::from_be_bytes([*a, *b, *c, *d]),
+                (kind::STAMP, [a, b, c, d, ..]) => offer.stamp = u32::from_be_bytes([*a, *b, *c, *d]),
                 _ => {}
             }
             offer.kinds.push(kind);
@@ -147,16 +133,16 @@ pub fn fitted(full: &[Item], offer: &Offer) -> Vec<Item> {
 pub fn write(out: &mut Vec<u8>, layout: &[Item], own_stamp: u32, their_stamp: u32) {
     for item in layout {
         match *item {
-            Item::End => out.push(kind::END),
+            Item::End => out.push(kind::EOL),
             Item::Nop => out.push(kind::NOP),
             Item::Mss(mss) => {
                 out.extend_from_slice(&[kind::MSS, 4]);
                 out.extend_from_slice(&mss.to_be_bytes());
             }
             Item::Scale(shift) => out.extend_from_slice(&[kind::SCALE, 3, shift]),
-            Item::Sack => out.extend_from_slice(&[kind::SACK, 2]),
+            Item::Sack => out.extend_from_slice(&[kind::SACK_OK, 2]),
             Item::Stamps { own, echo } => {
-                out.extend_from_slice(&[kind::STAMPS, 10]);
+                out.extend_from_slice(&[kind::STAMP, 10]);
                 out.extend_from_slice(&(if own { own_stamp } else { 0 }).to_be_bytes());
                 out.extend_from_slice(&(if echo { their_stamp } else { 0 }).to_be_bytes());
             }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::layout::{Item, kind};
+use trapline_wire::observation::kind;
+
+use crate::layout::Item;
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
 
@@ -196,15 +198,15 @@ fn reaction(test: &Test<'_>) -> Option<Reaction> {
 
 /// What nmap's six sequence probes offer, in its order, and its congestion probe as the seventh.
 const OFFERS: [(&[u8], Option<u16>); 7] = {
-    use kind::{MSS, NOP, SACK, SCALE, STAMPS};
+    use kind::{MSS, NOP, SACK_OK, SCALE, STAMP};
     [
-        (&[SCALE, NOP, MSS, STAMPS, SACK], Some(1460)),
-        (&[MSS, SCALE, SACK, STAMPS], Some(1400)),
-        (&[STAMPS, NOP, NOP, SCALE, NOP, MSS], Some(640)),
-        (&[SACK, STAMPS, SCALE], None),
-        (&[MSS, SACK, STAMPS, SCALE], Some(536)),
-        (&[MSS, SACK, STAMPS], Some(265)),
-        (&[SCALE, NOP, MSS, SACK, NOP, NOP], Some(1460)),
+        (&[SCALE, NOP, MSS, STAMP, SACK_OK], Some(1460)),
+        (&[MSS, SCALE, SACK_OK, STAMP], Some(1400)),
+        (&[STAMP, NOP, NOP, SCALE, NOP, MSS], Some(640)),
+        (&[SACK_OK, STAMP, SCALE], None),
+        (&[MSS, SACK_OK, STAMP, SCALE], Some(536)),
+        (&[MSS, SACK_OK, STAMP], Some(265)),
+        (&[SCALE, NOP, MSS, SACK_OK, NOP, NOP], Some(1460)),
     ]
 };
 

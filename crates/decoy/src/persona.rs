@@ -1,6 +1,8 @@
 //! A persona: how a system answers, in every layer.
 
-use crate::layout::{Item, Offer, fitted, kind};
+use trapline_wire::observation::kind;
+
+use crate::layout::{Item, Offer, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 
 /// A sequence or acknowledgement number of an answer.
@@ -215,7 +217,7 @@ impl Persona {
         let full = self.syn.first()?.answer.as_ref()?;
         let notified = self.syn.iter().find(|rule| rule.ecn == offer.ecn)?.answer.as_ref()?;
         let likeness = |rule: &&SynRule| {
-            let stamps = rule.kinds.contains(&kind::STAMPS) == offer.has(kind::STAMPS);
+            let stamps = rule.kinds.contains(&kind::STAMP) == offer.has(kind::STAMP);
             (!stamps, size(rule.mss).abs_diff(size(offer.mss)))
         };
         let answered = self.syn.iter().filter(|rule| rule.answer.is_some());

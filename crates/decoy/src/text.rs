@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use trapline_wire::observation::kind;
 use trapline_wire::tcp::flags;
 
-use crate::layout::{Item, Offer, fitted, kind};
+use crate::layout::{Item, Offer, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
 
@@ -146,7 +147,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
     let bare = file.syn.window_without_stamps.unwrap_or(window);
     let stamped: Vec<u8> = full.iter().map(|item| item.kind()).collect();
     // Without stamps, with the ordinary segment size: what a scanner's congestion probe offers (see `Persona::answer_to_syn`).
-    let plain = [kind::SCALE, kind::NOP, kind::MSS, kind::SACK, kind::NOP, kind::NOP];
+    let plain = [kind::SCALE, kind::NOP, kind::MSS, kind::SACK_OK, kind::NOP, kind::NOP];
     let offer = Offer { kinds: plain.to_vec(), ..Offer::default() };
     let answer = Reaction { options: fitted(&full, &offer), ..opening(bare, file.syn.ecn) };
     Ok(Persona {
