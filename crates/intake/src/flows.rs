@@ -4,47 +4,27 @@
 //! nothing. What a message is, and in which protocol, is `trapline_speech`'s; here are only memory and time. All of it is
 //! bounded in [`crate::limits`], and what finds no room is counted.
 
+mod alone;
+mod announced;
+
 use std::borrow::Cow;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use trapline_speech::protocols::Speaker;
-use trapline_speech::protocols::ftp::FtpData;
 use trapline_speech::stream::{Piece, Stream};
-use trapline_speech::{Channel, Dialogue, End, Heard, Kind, Message, Side, datagram};
+use trapline_speech::{Channel, Dialogue, End, Heard};
 use trapline_wire::tcp::flags::{ACK, FIN, RST, SYN};
 use trapline_wire::{Time, protocol};
 
-use crate::address::Address;
 use crate::classify::{Direction, Event};
-use crate::limits::{
-    ANNOUNCED_NS, FLOW_IDLE_NS, FLOW_LINGER_NS, MAX_ANNOUNCED, MAX_FLOWS, MAX_HELD, MAX_REQUESTS,
-};
-use crate::lone::{Known, LonePayloads};
+use crate::limits::{FLOW_IDLE_NS, FLOW_LINGER_NS, MAX_FLOWS, MAX_HELD, MAX_REQUESTS};
+use crate::lone::LonePayloads;
 use crate::rows::{Day, Place, day_of};
 use crate::said::{FlowKey, Request, RequestKey, Starter};
 
-/// Where a connection is expected that another one has announced: peer, host, who listens, its port.
-pub(crate) type AnnouncedKey = (Address, u16, End, u16);
-
-/// A connection that another one has announced.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Announced {
-    until: Time,
-    verb: String,
-    object: String,
-    /// The connection, once it is there.
-    flow: Option<FlowKey>,
-}
-
-impl Announced {
-    /// Its host has another index now.
-    pub fn rename(&mut self, host: u16) {
-        if let Some(flow) = &mut self.flow {
-            flow.host = host;
-        }
-    }
-}
+pub(crate) use announced::{Announced, AnnouncedKey};
+use announced::{Announcements, Announcing};
 
 /// A connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,7 +67,7 @@ impl Flow {
 /// One shard's connections.
 pub(crate) struct Flows {
     flows: HashMap<FlowKey, Flow>,
-    announced: HashMap<AnnouncedKey, Announced>,
+    announced: Announcements,
     lone: LonePayloads,
     rows: Vec<Request>,
     /// Connections that an earlier run has told as open on the day that it ended on.
@@ -136,7 +116,7 @@ impl Flows {
         let shards = shards.max(1);
         Flows {
             flows: HashMap::new(),
-            announced: HashMap::new(),
+            announced: Announcements::default(),
             lone: LonePayloads::default(),
             rows: Vec::new(),
             told_open: Vec::new(),
@@ -233,30 +213,13 @@ impl Flows {
             }
         }
         let dialogue = self
-            .expected(&key, event.time)
+            .announced
+            .dialogue(&key, event.time)
             .unwrap_or_else(|| Dialogue::new(client, [event.peer_port, event.port]));
         let last = (event.time, event.capture, event.frame);
         let flow = Flow { dialogue: Some(dialogue), streams, begins, starter, last, spoken: false };
         self.flows.insert(key, flow);
         true
-    }
-
-    /// The dialogue of a connection that another one has announced.
-    fn expected(&mut self, key: &FlowKey, now: Time) -> Option<Dialogue> {
-        if self.announced.is_empty() {
-            return None;
-        }
-        for (listener, port) in [(End::Peer, key.peer_port), (End::Host, key.port)] {
-            let place = (key.peer, key.host, listener, port);
-            if let Some(announced) =
-                self.announced.get_mut(&place).filter(|a| a.until >= now && a.flow.is_none())
-            {
-                announced.flow = Some(*key);
-                let data = FtpData::new(&announced.verb, &announced.object);
-                return Some(Dialogue::announced(Speaker::FtpData(data), listener.other()));
-            }
-        }
-        None
     }
 
     /// A packet of a connection that is open, or of one whose beginning was not seen.
@@ -367,6 +330,20 @@ impl Flows {
         self.heard.clear();
     }
 
+    /// A connection is announced, or an announced one that is there already gets its name.
+    fn announce(&mut self, key: &FlowKey, client: Option<End>, channel: Channel, now: Time) {
+        match self.announced.announce(key, client, channel, now) {
+            Announcing::Expected => {}
+            Announcing::NoRoom => self.untold += 1,
+            Announcing::Named { flow, verb, object } => {
+                let flow = flow.and_then(|key| self.flows.get_mut(&key)).and_then(|f| f.dialogue.as_mut());
+                if let Some(Speaker::FtpData(data)) = flow.and_then(Dialogue::speaker) {
+                    data.name(&verb, &object);
+                }
+            }
+        }
+    }
+
     fn push(&mut self, row: Request) -> bool {
         let room = self.rows.len() < self.max_rows;
         match room {
@@ -374,31 +351,6 @@ impl Flows {
             false => self.untold += 1,
         }
         room
-    }
-
-    /// A connection is announced, or an announced one gets its name.
-    fn announce(&mut self, key: &FlowKey, client: Option<End>, channel: Channel, now: Time) {
-        let client = client.unwrap_or(End::Peer);
-        let listener = if channel.listener == Side::Client { client } else { client.other() };
-        let place = (key.peer, key.host, listener, channel.port);
-        if let Some(known) = self.announced.get_mut(&place).filter(|a| a.until >= now && a.verb.is_empty()) {
-            (known.verb, known.object) = (channel.verb, channel.object);
-            let flow = known.flow.and_then(|key| self.flows.get_mut(&key)).and_then(|f| f.dialogue.as_mut());
-            if let Some(Speaker::FtpData(data)) = flow.and_then(Dialogue::speaker) {
-                data.name(&known.verb, &known.object);
-            }
-            return;
-        }
-        if self.announced.len() >= MAX_ANNOUNCED {
-            self.announced.retain(|_, a| a.until >= now);
-        }
-        if self.announced.len() < MAX_ANNOUNCED {
-            let Channel { verb, object, .. } = channel;
-            let announced = Announced { until: now.saturating_add(ANNOUNCED_NS), verb, object, flow: None };
-            self.announced.insert(place, announced);
-        } else {
-            self.untold += 1;
-        }
     }
 
     /// Ends a connection that nothing can be added to any more. What it said on an earlier day was told when that day ended.
@@ -417,77 +369,13 @@ impl Flows {
         self.tell(*key, flow.starter, dialogue.client(), at, OPEN_INDEX, true);
     }
 
-    /// A UDP datagram with a payload. `before`: who had started its conversation.
-    pub fn udp(&mut self, event: &Event, payload: &[u8], before: Starter) {
-        if payload.is_empty() {
-            return;
-        }
-        let by = sender(event);
-        let client = before.end().unwrap_or(by);
-        let side = if client == by { Side::Client } else { Side::Server };
-        let port = if client == End::Peer { event.port } else { event.peer_port };
-        let starter = if before == Starter::Nobody { by.into() } else { before };
-        self.alone(event, payload, starter, |out| {
-            let (service, message) =
-                datagram(side, port, payload).unwrap_or_else(|| ("", Message::of(Kind::Data)));
-            out.push(Heard { by, service, message });
-        });
-    }
-
-    /// What an ICMP request carries: some worms fill their pings with what nobody else does.
-    pub fn ping(&mut self, event: &Event, payload: &[u8]) {
-        if !payload.is_empty() {
-            // Its identifier and sequence number are no ports, and change from ping to ping.
-            let event = Event { port: 0, peer_port: 0, ..*event };
-            self.alone(&event, payload, Starter::Peer, |out| {
-                out.push(Heard { by: End::Peer, service: "", message: Message::of(Kind::Data) });
-            });
-        }
-    }
-
-    /// A payload that stands alone: the same one from the same speaker on one day is one row. `read` says what it means.
-    fn alone(&mut self, event: &Event, payload: &[u8], starter: Starter, read: impl FnOnce(&mut Vec<Heard>)) {
-        let by = sender(event);
-        let key = (event.peer, event.host, event.protocol, event.port, by);
-        let first = self.rows.len() as u32;
-        match self.lone.look(key, payload) {
-            Known::Told((first, rows)) => {
-                for row in &mut self.rows[first as usize..(first + rows) as usize] {
-                    row.times += 1;
-                    row.last = event.time;
-                }
-            }
-            Known::TooMany => {
-                let rest = Heard { by, service: "", message: Message::default() };
-                if self.push(lone_row(event, starter, 0, rest).as_rest()) {
-                    self.lone.rest(key, (first, 1));
-                }
-            }
-            Known::New(body) => {
-                let mut heard = Vec::new();
-                read(&mut heard);
-                for (i, mut one) in heard.into_iter().enumerate() {
-                    // The payload is what makes the row; a parser's own idea of a body would only be a part of it.
-                    one.message.body = Some(body.clone());
-                    one.message.channel = None;
-                    self.push(lone_row(event, starter, i.min(0x7fff) as u16, one));
-                }
-                let rows = self.rows.len() as u32 - first;
-                // What found no room is counted each time that it comes.
-                if rows > 0 {
-                    self.lone.insert(key, payload, &body, (first, rows));
-                }
-            }
-        }
-    }
-
     /// Forgets connections that nothing can be added to at or after `now`.
     pub fn sweep(&mut self, now: Time) {
         let mut over: Vec<FlowKey> =
             self.flows.iter().filter(|(_, flow)| !flow.alive(now)).map(|(key, _)| *key).collect();
         over.sort_unstable();
         over.iter().for_each(|key| self.remove(key, day_of(now)));
-        self.announced.retain(|_, a| a.until >= now);
+        self.announced.forget(now);
         self.sweep_at = (self.flows.len() * 2).max(MIN_SWEEP);
     }
 
@@ -522,7 +410,7 @@ impl Flows {
 
     /// Connections that are announced at `now`.
     pub fn announced(&self, now: Time) -> impl Iterator<Item = (&AnnouncedKey, &Announced)> {
-        self.announced.iter().filter(move |(_, a)| a.until >= now)
+        self.announced.at(now)
     }
 
     /// Takes in a connection that an earlier run has followed up to `head`, the time of its last packet.
@@ -540,85 +428,10 @@ impl Flows {
     }
 }
 
-fn lone_row(event: &Event, starter: Starter, index: u16, heard: Heard) -> Request {
-    let key = RequestKey {
-        peer: event.peer,
-        host: event.host,
-        protocol: event.protocol,
-        port: event.port,
-        at: place(event),
-        index,
-        peer_port: event.peer_port,
-        by: heard.by,
-    };
-    Request {
-        key,
-        started_by: starter,
-        open: false,
-        lone: true,
-        times: 1,
-        last: event.time,
-        service: Cow::Borrowed(heard.service),
-        message: heard.message,
-    }
-}
-
 fn hear(dialogue: &mut Dialogue, by: End, piece: Piece<'_>, heard: &mut Vec<Heard>) {
     match piece {
         Piece::Bytes(bytes) => dialogue.hear(by, bytes, heard),
         Piece::Gap(_) => dialogue.gap(by),
         Piece::End => dialogue.end(by, heard),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::LONE_PAYLOADS;
-
-    fn datagram_of(peer: u8, frame: u64) -> Event {
-        Event {
-            time: frame as Time,
-            peer: Address::from(std::net::IpAddr::from([192, 0, 2, peer])),
-            capture: 1,
-            frame,
-            ip_len: 32,
-            payload_len: 4,
-            payload: (0, 4),
-            ip_id: 0,
-            quoted: 0,
-            host: 0,
-            port: 9,
-            peer_port: 1_000,
-            protocol: protocol::UDP,
-            direction: Direction::In,
-            kind: crate::classify::Kind::Udp,
-            first_fragment: false,
-            piece: None,
-            header: 8,
-            seq: 0,
-            ack: 0,
-            marks: 0,
-            unicorn: 0,
-            observation: 0,
-        }
-    }
-
-    #[test]
-    fn a_full_shard_counts_what_it_cannot_tell() {
-        // Room for as many rows as one speaker may have distinct payloads, and none for the rest's.
-        let mut flows = Flows { max_rows: LONE_PAYLOADS, ..Flows::new(1) };
-        let sent = LONE_PAYLOADS as u64 + 3;
-        for n in 0..sent {
-            flows.udp(&datagram_of(1, n), &n.to_be_bytes(), Starter::Nobody);
-        }
-        flows.udp(&datagram_of(2, sent), b"abcd", Starter::Nobody);
-        flows.udp(&datagram_of(2, sent), b"abcd", Starter::Nobody);
-        // One that is told already still counts.
-        flows.udp(&datagram_of(1, sent), &0u64.to_be_bytes(), Starter::Nobody);
-        assert_eq!(flows.untold, 5);
-        let rows = flows.take_rows(0).requests;
-        assert_eq!(rows.len(), LONE_PAYLOADS);
-        assert_eq!(rows.iter().map(|row| row.times).sum::<u64>(), LONE_PAYLOADS as u64 + 1);
     }
 }
