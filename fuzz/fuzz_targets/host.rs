@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trapline_decoy::{Frames, Host, Wiring, nmap};
+use trapline_decoy::services::Kind;
+use trapline_decoy::{Decoys, Frames, Host, Port, Ports, Wiring, nmap};
 
 const MAC: [u8; 6] = [0, 0x50, 0x56, 1, 2, 3];
 const PERSONA: &str = "Fingerprint Fuzzed\n\
@@ -19,18 +20,20 @@ const PERSONA: &str = "Fingerprint Fuzzed\n\
 
 fuzz_target!(|frames: Vec<&[u8]>| {
     let persona = nmap::read(PERSONA).unwrap()[0].persona();
+    let service = Port::Service(Kind::Echo);
+    let tcp = [(7, service), (9, Port::Record), (23, Port::Tarpit), (80, Port::Record), (99, Port::Silent)];
+    let udp = [(7, service), (99, Port::Silent)];
     let wiring = Wiring {
         mac: MAC,
         addresses: vec![[192, 0, 2, 11].into()],
-        open: [80].into(),
-        silent: [99].into(),
+        ports: Ports { tcp: tcp.into(), udp: udp.into() }.into(),
         seed: 1,
     };
-    let mut host = Host::new(persona, wiring);
+    let mut decoys = Decoys::new(vec![Host::new(persona.into(), wiring)], 1);
     let mut out = Frames::default();
     for (i, frame) in frames.into_iter().enumerate() {
         out.clear();
-        host.on_frame(i as i64 * 100_000_000, frame, &mut out);
+        decoys.on_frame(i as i64 * 100_000_000, frame, &mut out);
         assert!(out.len() <= 1);
         for answer in out.iter() {
             assert_eq!(answer[6..12], MAC);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use trapline_decoy::{Frames, Host, Wiring, nmap};
+use trapline_decoy::{Decoys, Frames, Host, Port, Ports, Wiring, nmap};
 use trapline_wire::build::{self, Ip, Tcp};
 use trapline_wire::tcp::flags;
 
@@ -32,9 +32,10 @@ fn main() {
         (0..4096).map(one).collect()
     };
     let persona = nmap::read(PERSONA).expect("typed above")[0].persona();
-    let wiring =
-        Wiring { mac: MAC, addresses: vec![host_ip.into()], open: [80].into(), silent: [].into(), seed: 1 };
-    let mut host = Host::new(persona, wiring);
+    let mut ports = Ports::default();
+    ports.tcp.insert(80, Port::Record);
+    let wiring = Wiring { mac: MAC, addresses: vec![host_ip.into()], ports: ports.into(), seed: 1 };
+    let mut decoys = Decoys::new(vec![Host::new(persona.into(), wiring)], 1);
     let mut out = Frames::default();
     let kinds = [
         ("a scanner's, open port", 80, &scanner[..]),
@@ -49,7 +50,7 @@ fn main() {
                 let mut answers = 0;
                 for (i, frame) in frames.iter().cycle().take(SYNS).enumerate() {
                     out.clear();
-                    host.on_frame(i as i64 * 500, frame, &mut out);
+                    decoys.on_frame(i as i64 * 500, frame, &mut out);
                     answers += out.len();
                 }
                 assert_eq!(answers, SYNS, "every SYN is answered");

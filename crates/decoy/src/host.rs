@@ -1,60 +1,58 @@
-//! A host: which packets are its own, and what its persona says to each.
+//! A host: its persona, its counters, and what it says to packets that need no connection.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use trapline_wire::Time;
 use trapline_wire::build::{self, Ip, Tcp};
 use trapline_wire::checksum;
 use trapline_wire::icmp::IcmpView;
 use trapline_wire::ipv4::Ipv4View;
 use trapline_wire::tcp::{TcpView, flags};
-use trapline_wire::udp::UdpView;
-use trapline_wire::{Frame, LinkType, Packet, Reading, Time, Transport, decode};
 
-use crate::layout::{self, Offer};
+use crate::frames::{ARP, Frames, IPV4, Mac};
+use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
 use crate::persona::{Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
+use crate::services::Kind;
+use crate::site::Site;
+use crate::tcp::half_open::{Completed, HalfOpen};
+use crate::tcp::{Agreed, Flow, Key, Segment};
 
-/// Ethernet addresses.
-pub type Mac = [u8; 6];
-
-const IPV4: u16 = 0x0800;
-const ARP: u16 = 0x0806;
-const BROADCAST: Mac = [0xff; 6];
-
-/// Frames on their way out, in order.
-#[derive(Clone, Debug, Default)]
-pub struct Frames {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+/// What a port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A service answers.
+    Service(Kind),
+    /// It accepts, records what is said, and says nothing.
+    Record,
+    /// It refuses.
+    Closed,
+    /// It says nothing at all.
+    Silent,
+    /// It accepts and never takes a byte: a window of zero keeps who came (LaBrea, Liston 2001).
+    Tarpit,
 }
 
-impl Frames {
-    /// Forgets them.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+/// What the ports of a host do; those not named are closed.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// TCP ports.
+    pub tcp: BTreeMap<u16, Port>,
+    /// UDP ports.
+    pub udp: BTreeMap<u16, Port>,
+}
+
+impl Ports {
+    /// What a TCP port does.
+    pub fn tcp(&self, port: u16) -> Port {
+        self.tcp.get(&port).copied().unwrap_or(Port::Closed)
     }
 
-    /// The frames.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
+    /// What a UDP port does.
+    pub fn udp(&self, port: u16) -> Port {
+        self.udp.get(&port).copied().unwrap_or(Port::Closed)
     }
 }
 
@@ -65,10 +63,8 @@ pub struct Wiring {
     pub mac: Mac,
     /// Its IPv4 addresses.
     pub addresses: Vec<Ipv4Addr>,
-    /// TCP ports that answer a SYN with a SYN/ACK.
-    pub open: BTreeSet<u16>,
-    /// TCP and UDP ports that say nothing at all.
-    pub silent: BTreeSet<u16>,
+    /// What its ports do; shared by hosts that are alike.
+    pub ports: Arc<Ports>,
     /// From which everything random derives.
     pub seed: u64,
 }
@@ -76,12 +72,13 @@ pub struct Wiring {
 /// A decoy.
 #[derive(Clone, Debug)]
 pub struct Host {
-    persona: Persona,
+    persona: Arc<Persona>,
     wiring: Wiring,
     random: Random,
     isns: Isns,
     stamps: StampClock,
     ids: [Ids; 3],
+    next_port: u16,
 }
 
 /// Which counter of identifications an answer takes from.
@@ -93,18 +90,20 @@ enum Counter {
 }
 
 /// A packet for this host.
-struct Heard<'a> {
-    from_mac: Mac,
-    src: Ipv4Addr,
-    dst: Ipv4Addr,
-    ip: Ipv4View<'a>,
+#[derive(Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub now: Time,
+    pub from_mac: Mac,
+    pub src: Ipv4Addr,
+    pub dst: Ipv4Addr,
+    pub ip: Ipv4View<'a>,
     /// The packet without the frame's padding.
-    bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 impl Host {
     /// A host that has just started.
-    pub fn new(persona: Persona, wiring: Wiring) -> Self {
+    pub fn new(persona: Arc<Persona>, wiring: Wiring) -> Self {
         let mut random = Random::new(wiring.seed);
         let isns = Isns::new(persona.isn, &mut random);
         let stamps = StampClock { hz: persona.stamp_hz, start: random.below(1 << 24) };
@@ -112,7 +111,8 @@ impl Host {
         // A system that is seen to count ICMP apart has higher numbers there than in TCP.
         let ids = [(open, 1), (closed, 2), (icmp, if persona.id_shared { 0 } else { 3 })];
         let ids = ids.map(|(policy, quarter)| Ids::new(policy, quarter, &mut random));
-        Host { persona, wiring, random, isns, stamps, ids }
+        let next_port = FIRST_EPHEMERAL + random.below(2_000) as u16;
+        Host { persona, wiring, random, isns, stamps, ids, next_port }
     }
 
     /// Its persona.
@@ -120,33 +120,20 @@ impl Host {
         &self.persona
     }
 
-    /// Takes an Ethernet frame at `now`; what the host says to it is added to `out`.
-    ///
-    /// A frame for somebody else, a damaged one and one with a wrong checksum get no answer, as from any host.
-    pub fn on_frame(&mut self, now: Time, frame: &[u8], out: &mut Frames) {
-        let Some((to, from, ethertype, payload)) = ethernet(frame) else { return };
-        // Nobody sends from a group address; an answer would go to everybody.
-        if (to != self.wiring.mac && to != BROADCAST) || from[0] & 1 == 1 {
-            return;
-        }
-        match ethertype {
-            ARP => self.arp(from, payload, out),
-            IPV4 if to != BROADCAST => self.ipv4(now, from, frame, payload, out),
-            _ => {}
-        }
+    /// Its wiring.
+    pub fn wiring(&self) -> &Wiring {
+        &self.wiring
     }
 
-    /// Answers who asks for one of its addresses (RFC 826).
-    fn arp(&self, from: Mac, request: &[u8], out: &mut Frames) {
-        const ETHERNET_IPV4_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
-        let Some((head, body)) = request.split_first_chunk::<8>() else { return };
-        let Some((fields, _)) = body.split_first_chunk::<20>() else { return };
-        let wanted = Ipv4Addr::new(fields[16], fields[17], fields[18], fields[19]);
-        if *head != ETHERNET_IPV4_REQUEST || !self.wiring.addresses.contains(&wanted) {
-            return;
-        }
+    /// What identifies it, as its services show it.
+    pub fn site(&self) -> Site {
+        Site::new(self.wiring.seed, &self.persona.name)
+    }
+
+    /// Answers who asks for one of its addresses (RFC 826); `fields` are those of the request from its sender's on.
+    pub(crate) fn arp(&self, to: Mac, fields: &[u8; 20], wanted: Ipv4Addr, out: &mut Frames) {
         out.add(|bytes| {
-            build::ethernet(bytes, from, self.wiring.mac, ARP);
+            build::ethernet(bytes, to, self.wiring.mac, ARP);
             bytes.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 2]);
             bytes.extend_from_slice(&self.wiring.mac);
             bytes.extend_from_slice(&wanted.octets());
@@ -154,55 +141,119 @@ impl Host {
         });
     }
 
-    fn ipv4(&mut self, now: Time, from_mac: Mac, frame: &[u8], payload: &[u8], out: &mut Frames) {
-        let frame = Frame { time: now, wire_len: frame.len() as u32, link: LinkType::ETHERNET, data: frame };
-        let Reading::Ip(packet) = decode(&frame) else { return };
-        let (IpAddr::V4(src), IpAddr::V4(dst)) = (packet.src, packet.dst) else { return };
-        let Some(ip) = Ipv4View::checked(payload) else { return };
-        let Some(bytes) = payload.get(..packet.ip_len as usize) else { return };
-        let stranger = src.is_unspecified() || src.is_broadcast() || src.is_multicast() || src == dst;
-        if stranger || !self.wiring.addresses.contains(&dst) || packet.fragment.is_some() {
-            return;
+    /// Answers a SYN at an open port and remembers the handshake; `place` is the host's among the decoys.
+    pub(crate) fn opening(
+        &mut self,
+        heard: &Heard<'_>,
+        tcp: &TcpView<'_>,
+        key: Key,
+        half_open: &mut HalfOpen,
+        out: &mut Frames,
+    ) {
+        let (bits, irs) = (tcp.flags().unwrap_or(0), tcp.seq().unwrap_or(0));
+        let offer = Offer::read(tcp.options(), bits & (flags::ECE | flags::CWR) == flags::ECE | flags::CWR);
+        if let Some(frame) = half_open.repeated(&key, irs) {
+            let frame = frame.to_vec();
+            return self.again(frame, out);
         }
-        if checksum::of(packet.header, 0) != 0 || !transport_checksum_is_right(&packet, bytes) {
-            return;
-        }
-        let heard = Heard { from_mac, src, dst, ip, bytes };
-        match packet.transport {
-            Transport::Tcp(tcp) => self.tcp(now, &heard, &tcp, out),
-            Transport::Udp(udp) => self.udp(&heard, &udp, out),
-            Transport::Icmp(icmp) => self.icmp(&heard, &icmp, out),
-            _ => {}
+        let Some(answer) = self.persona.answer_to_syn(&offer) else { return };
+        let fresh = self.isns.take(heard.now, &mut self.random);
+        let iss = half_open.cookie(heard.now, &key, irs, fresh, self.isns.room(), &offer);
+        self.isns.taken(iss);
+        let sent = out.len();
+        self.react(heard, tcp, &answer, offer.stamp, iss, out);
+        let answers = answer.flags & (flags::SYN | flags::ACK) == flags::SYN | flags::ACK
+            && answer.ack == Number::Next
+            && answer.seq == Number::Own;
+        if let Some(frame) = out.get(sent).filter(|_| answers) {
+            let handshake = Completed { iss, irs, agreed: Agreed::of(&offer, &answer) };
+            let flow = Flow { key, mac: heard.from_mac };
+            half_open.remember(heard.now, flow, handshake, frame, self.persona.syn_ack_again(0));
         }
     }
 
-    fn tcp(&mut self, now: Time, heard: &Heard<'_>, tcp: &TcpView<'_>, out: &mut Frames) {
-        let (Some(bits), Some(_)) = (tcp.flags(), tcp.header()) else { return };
-        let port = tcp.dst_port();
-        if bits & flags::RST != 0 || self.wiring.silent.contains(&port) {
+    /// Sends a frame again, as a packet of its own.
+    pub(crate) fn again(&mut self, mut frame: Vec<u8>, out: &mut Frames) {
+        const IP: usize = 14;
+        let id = self.ids[self.counter(Counter::Open)].take(&mut self.random);
+        if let Some(header) = frame.get_mut(IP..IP + 20) {
+            header[4..6].copy_from_slice(&id.to_be_bytes());
+            header[10..12].fill(0);
+            let good = checksum::of(header, 0);
+            header[10..12].copy_from_slice(&good.to_be_bytes());
+        }
+        out.add(|bytes| bytes.extend_from_slice(&frame));
+    }
+
+    /// The handshake that an acknowledgement completes, by what is remembered, or by its cookie: true then.
+    pub(crate) fn completed(
+        &self,
+        now: Time,
+        key: &Key,
+        segment: &Segment<'_>,
+        half_open: &mut HalfOpen,
+    ) -> Option<(Completed, bool)> {
+        if let Some(completed) = half_open.complete(key, segment) {
+            return Some((completed, false));
+        }
+        let (iss, irs) = (segment.ack.wrapping_sub(1), segment.seq.wrapping_sub(1));
+        let offer = half_open.open_cookie(now, key, segment, self.isns.room()).or_else(|| {
+            // Where the numbers have no room, one that was given not long ago has to do, and only while handshakes are being
+            // forgotten: what the peer offered is not known then, so the least is assumed.
+            let plausible = half_open.crowded(now) && self.isns.lately(iss);
+            let stamps = segment.stamps.map(|_| trapline_wire::observation::kind::STAMP);
+            plausible.then(|| Offer {
+                kinds: stamps.into_iter().collect(),
+                stamp: segment.stamps.map_or(0, |(stamp, _)| stamp),
+                ..Offer::default()
+            })
+        })?;
+        let answer = self.persona.answer_to_syn(&offer)?;
+        let agreed = Agreed::of(&offer, &answer);
+        Some((Completed { iss, irs, agreed }, true))
+    }
+
+    /// The answer of a tarpit to what follows the handshake: that it has no room.
+    pub(crate) fn tarpit(&mut self, heard: &Heard<'_>, segment: &Segment<'_>, key: Key, out: &mut Frames) {
+        if segment.length() == 0 || segment.has(flags::RST | flags::SYN) {
             return;
         }
-        let open = self.wiring.open.contains(&port);
-        let odd = odd(bits);
-        let offer = Offer::read(tcp.options(), bits & (flags::ECE | flags::CWR) == flags::ECE | flags::CWR);
-        let reaction = match (open, odd) {
-            (true, Odd::SynFin) if self.persona.syn_fin_opens => self.persona.answer_to_syn(&offer),
-            (true, Odd::Syn) => self.persona.answer_to_syn(&offer),
-            (true, _) => self.persona.open.to(odd).cloned(),
-            (false, _) => self.persona.closed.to(odd).cloned(),
-        };
-        if let Some(reaction) = reaction {
-            self.react(now, heard, tcp, &reaction, offer.stamp, out);
+        let flow = Flow { key, mac: heard.from_mac };
+        let echo = segment.stamps.map(|(stamp, _)| stamp);
+        let mut wire = Wire { host: self, out, now: heard.now };
+        wire.segment(&flow, segment.ack, segment.seq, flags::ACK, 0, echo, &[], &[]);
+    }
+
+    /// Answers a TCP packet that belongs to no connection and opens none.
+    pub(crate) fn stray(&mut self, heard: &Heard<'_>, tcp: &TcpView<'_>, open: bool, out: &mut Frames) {
+        let bits = tcp.flags().unwrap_or(0);
+        let offer = Offer::read(tcp.options(), false);
+        let reactions = if open { &self.persona.open } else { &self.persona.closed };
+        if let Some(reaction) = reactions.to(odd(bits)).cloned() {
+            let own = match reaction.seq {
+                Number::Own => self.isns.take(heard.now, &mut self.random),
+                _ => 0,
+            };
+            self.react(heard, tcp, &reaction, offer.stamp, own, out);
+        }
+    }
+
+    /// Whether the persona opens at such flags, at an open port.
+    pub(crate) fn opens(&self, bits: u8) -> bool {
+        match odd(bits) {
+            Odd::Syn => true,
+            Odd::SynFin => self.persona.syn_fin_opens,
+            _ => false,
         }
     }
 
     fn react(
         &mut self,
-        now: Time,
         heard: &Heard<'_>,
         tcp: &TcpView<'_>,
         reaction: &Reaction,
         their_stamp: u32,
+        own_seq: u32,
         out: &mut Frames,
     ) {
         let (their_seq, their_ack) = (tcp.seq().unwrap_or(0), tcp.ack().unwrap_or(0));
@@ -210,7 +261,7 @@ impl Host {
             Number::Zero => 0,
             Number::Same => their_ack,
             Number::Next => their_ack.wrapping_add(1),
-            Number::Own => self.isns.take(now, &mut self.random),
+            Number::Own => own_seq,
         };
         let ack = match reaction.ack {
             Number::Zero => 0,
@@ -219,9 +270,9 @@ impl Host {
             Number::Own => self.random.bits() as u32,
         };
         let counter = if reaction.flags & flags::SYN != 0 { Counter::Open } else { Counter::Closed };
-        let ip = self.header(heard, reaction.ttl, reaction.df, counter);
+        let ip = self.header(heard.dst, heard.src, reaction.ttl, reaction.df, counter);
         let mut options = Vec::with_capacity(40);
-        layout::write(&mut options, &reaction.options, self.stamps.at(now), their_stamp);
+        layout::write(&mut options, &reaction.options, self.stamps.at(heard.now), their_stamp);
         options.truncate(40);
         let segment = Tcp {
             src_port: tcp.dst_port(),
@@ -238,12 +289,10 @@ impl Host {
         self.send(heard.from_mac, out, |bytes| build::tcp(bytes, &ip, &segment));
     }
 
-    fn udp(&mut self, heard: &Heard<'_>, udp: &UdpView<'_>, out: &mut Frames) {
-        if self.wiring.silent.contains(&udp.dst_port()) {
-            return;
-        }
+    /// Answers a datagram to a closed port.
+    pub(crate) fn unreachable(&mut self, heard: &Heard<'_>, out: &mut Frames) {
         let Some(unreachable) = self.persona.unreachable.clone() else { return };
-        let ip = self.header(heard, unreachable.ttl, unreachable.df, Counter::Icmp);
+        let ip = self.header(heard.dst, heard.src, unreachable.ttl, unreachable.df, Counter::Icmp);
         let quote = quoted(heard, &unreachable);
         let unused = unreachable.unused.to_be_bytes();
         const UNREACHABLE: u8 = 3;
@@ -251,7 +300,15 @@ impl Host {
         self.send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, UNREACHABLE, PORT, unused, &quote));
     }
 
-    fn icmp(&mut self, heard: &Heard<'_>, icmp: &IcmpView<'_>, out: &mut Frames) {
+    /// Sends a datagram.
+    pub(crate) fn datagram(&mut self, flow: &Flow, payload: &[u8], out: &mut Frames) {
+        let (ttl, _) = self.persona.connected();
+        let ip = self.header(flow.key.local, flow.key.peer, ttl, self.persona.udp_df, Counter::Icmp);
+        let (from, to) = (flow.key.port, flow.key.peer_port);
+        self.send(flow.mac, out, |bytes| build::udp(bytes, &ip, from, to, payload));
+    }
+
+    pub(crate) fn icmp(&mut self, heard: &Heard<'_>, icmp: &IcmpView<'_>, out: &mut Frames) {
         const ECHO: u8 = 8;
         const ECHO_REPLY: u8 = 0;
         let (Some(id), Some(seq)) = (icmp.identifier(), icmp.sequence()) else { return };
@@ -267,25 +324,40 @@ impl Host {
             Taken::Same => icmp.code(),
             Taken::Other => icmp.code() ^ 1,
         };
-        let ip = self.header(heard, echo.ttl, df, Counter::Icmp);
+        let ip = self.header(heard.dst, heard.src, echo.ttl, df, Counter::Icmp);
         let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
         let body = heard.bytes.get(heard.ip.header_len() + 8..).unwrap_or_default();
         self.send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, ECHO_REPLY, code, [a, b, c, d], body));
     }
 
+    /// A number for a connection that the host asks for.
+    pub(crate) fn fresh_isn(&mut self, now: Time) -> u32 {
+        self.isns.take(now, &mut self.random)
+    }
+
+    /// The next of the ports that systems give to whoever asks for any.
+    pub(crate) fn ephemeral_port(&mut self) -> u16 {
+        self.next_port = if self.next_port >= LAST_EPHEMERAL { FIRST_EPHEMERAL } else { self.next_port + 1 };
+        self.next_port
+    }
+
     /// The header of an answer, with the next identification of its counter.
-    fn header(&mut self, heard: &Heard<'_>, ttl: u8, df: bool, counter: Counter) -> Ip {
+    fn header(&mut self, from: Ipv4Addr, to: Ipv4Addr, ttl: u8, df: bool, counter: Counter) -> Ip {
+        let counted = self.counter(counter);
+        let id = self.ids[counted].take(&mut self.random);
+        Ip { src: from.into(), dst: to.into(), ttl, id, df }
+    }
+
+    /// Of counters with one policy there is one, unless the system is known to count apart.
+    fn counter(&self, counter: Counter) -> usize {
         let policies = [self.persona.id_open, self.persona.id_closed, self.persona.id_icmp];
         let of = match counter {
             Counter::Open => 0,
             Counter::Closed => 1,
             Counter::Icmp => 2,
         };
-        // Of counters with one policy there is one, unless the system is known to count apart.
         let apart = of == 2 && !self.persona.id_shared;
-        let counted = if apart { of } else { policies.iter().position(|p| *p == policies[of]).unwrap_or(of) };
-        let id = self.ids[counted].take(&mut self.random);
-        Ip { src: heard.dst.into(), dst: heard.src.into(), ttl, id, df }
+        if apart { of } else { policies.iter().position(|p| *p == policies[of]).unwrap_or(of) }
     }
 
     fn send(&self, to: Mac, out: &mut Frames, packet: impl FnOnce(&mut Vec<u8>)) {
@@ -296,11 +368,88 @@ impl Host {
     }
 }
 
-/// Destination, source, type and payload.
-fn ethernet(frame: &[u8]) -> Option<(Mac, Mac, u16, &[u8])> {
-    let (head, payload) = frame.split_first_chunk::<14>()?;
-    let mac = |at: usize| -> Option<Mac> { head[at..at + 6].try_into().ok() };
-    Some((mac(0)?, mac(6)?, u16::from_be_bytes([head[12], head[13]]), payload))
+/// The ephemeral ports of the paper's systems: BSD's old range.
+const FIRST_EPHEMERAL: u16 = 1_025;
+const LAST_EPHEMERAL: u16 = 4_999;
+
+/// A host at a moment, for connections to send through.
+pub(crate) struct Wire<'a> {
+    pub host: &'a mut Host,
+    pub out: &'a mut Frames,
+    pub now: Time,
+}
+
+impl Wire<'_> {
+    /// Sends a segment of a connection as the persona sends it; `echo` is the peer's stamp where stamps were agreed on.
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of a segment")]
+    pub fn segment(
+        &mut self,
+        flow: &Flow,
+        seq: u32,
+        ack: u32,
+        bits: u8,
+        window: u16,
+        echo: Option<u32>,
+        runs: &[(u32, u32)],
+        payload: &[u8],
+    ) {
+        use trapline_wire::observation::kind::{NOP, SACK, STAMP};
+        let mut options = [NOP; 40];
+        let mut used = 0;
+        let mut put = |bytes: &[u8]| {
+            options[used..used + bytes.len()].copy_from_slice(bytes);
+            used += bytes.len();
+        };
+        if let Some(echo) = echo {
+            put(&[NOP, NOP, STAMP, 10]);
+            put(&self.host.stamps.at(self.now).to_be_bytes());
+            put(&echo.to_be_bytes());
+        }
+        if !runs.is_empty() {
+            put(&[NOP, NOP, SACK, 2 + 8 * runs.len() as u8]);
+            for (from, to) in runs {
+                put(&from.to_be_bytes());
+                put(&to.to_be_bytes());
+            }
+        }
+        let Key { local, peer, port, peer_port, .. } = flow.key;
+        let (ttl, df) = self.host.persona.connected();
+        let ip = self.host.header(local, peer, ttl, df, Counter::Open);
+        let segment = Tcp {
+            src_port: port,
+            dst_port: peer_port,
+            seq,
+            ack,
+            flags: bits,
+            window,
+            options: &options[..used],
+            payload,
+            ..Tcp::default()
+        };
+        self.host.send(flow.mac, self.out, |bytes| build::tcp(bytes, &ip, &segment));
+    }
+
+    /// Sends the SYN of a connection that the host asks for.
+    pub fn syn(&mut self, flow: &Flow, seq: u32, ack: u32, bits: u8, window: u16, echo: u32) {
+        let layout: Vec<Item> = self.host.persona.own_syn().to_vec();
+        let mut options = Vec::with_capacity(40);
+        layout::write(&mut options, &layout, self.host.stamps.at(self.now), echo);
+        options.truncate(40);
+        let Key { local, peer, port, peer_port, .. } = flow.key;
+        let (ttl, df) = self.host.persona.connected();
+        let ip = self.host.header(local, peer, ttl, df, Counter::Open);
+        let segment = Tcp {
+            src_port: port,
+            dst_port: peer_port,
+            seq,
+            ack,
+            flags: bits,
+            window,
+            options: &options,
+            ..Tcp::default()
+        };
+        self.host.send(flow.mac, self.out, |bytes| build::tcp(bytes, &ip, &segment));
+    }
 }
 
 /// What a packet is to a system without a connection; flags as nmap's probes have them decide.
@@ -324,19 +473,6 @@ fn carried(tcp: &TcpView<'_>, answer: u8) -> u32 {
         return 1;
     }
     (u32::from(bits & flags::FIN != 0) + tcp.payload().len() as u32).max(1)
-}
-
-/// TCP, UDP (where it has one) and ICMP checksums, over the whole of an unfragmented packet.
-fn transport_checksum_is_right(packet: &Packet<'_>, bytes: &[u8]) -> bool {
-    let Some(body) = bytes.get(usize::from(packet.ip_header_len)..) else { return false };
-    match packet.transport {
-        Transport::Icmp(_) => checksum::of(body, 0) == 0,
-        Transport::Udp(_) if body.get(6..8) == Some(&[0, 0]) => true,
-        _ => {
-            let ip = Ip::new(packet.src, packet.dst);
-            checksum::of(body, checksum::pseudo_header(&ip, packet.protocol, body.len())) == 0
-        }
-    }
 }
 
 /// The packet as an unreachable quotes it.
@@ -371,175 +507,5 @@ fn set(quote: &mut [u8], at: usize, what: Quoted) {
         Quoted::Good => {}
         Quoted::Set(value) => field.copy_from_slice(&value.to_be_bytes()),
         Quoted::Wrong => field[1] ^= 0x55,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nmap;
-
-    const DATABASE: &str = "Fingerprint Made Up\nSEQ(SP=10%GCD=1%ISR=50%TI=I%CI=I%II=I%SS=S%TS=7)\n\
-        OPS(O1=M5B4ST11NW0%O2=M578ST11NW0%O3=M280NNT11NW0%O4=M5B4ST11NW0%O5=M218ST11NW0%O6=M109ST11)\n\
-        WIN(W1=16A0%W2=16A0%W3=16A0%W4=16A0%W5=16A0%W6=16A0)\nECN(R=Y%DF=Y%T=40%W=16D0%O=M5B4NNSNW0%CC=N%Q=)\n\
-        T1(R=Y%DF=Y%T=40%S=O%A=S+%F=AS%RD=0%Q=)\nT2(R=N)\nT3(R=N)\nT4(R=Y%DF=Y%T=40%W=0%S=A%A=Z%F=R%O=%RD=0%Q=)\n\
-        T5(R=Y%DF=Y%T=FF%W=0%S=Z%A=S+%F=AR%O=%RD=0%Q=)\nT6(R=N)\nT7(R=N)\n\
-        U1(DF=N%T=40%IPL=38%UN=0%RIPL=G%RID=G%RIPCK=G%RUCK=G%RUD=G)\nIE(DFI=S%T=40%CD=S)\n";
-    const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
-    const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
-    const HOST_MAC: Mac = [0, 0x50, 0x56, 1, 2, 3];
-    const PEER_MAC: Mac = [2, 0, 0, 0, 0, 5];
-
-    fn host() -> Host {
-        let persona = nmap::read(DATABASE).unwrap()[0].persona();
-        let wiring =
-            Wiring { mac: HOST_MAC, addresses: vec![HOST], open: [80].into(), silent: [99].into(), seed: 5 };
-        Host::new(persona, wiring)
-    }
-
-    fn framed(to: Mac, ethertype: u16, packet: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut frame = Vec::new();
-        build::ethernet(&mut frame, to, PEER_MAC, ethertype);
-        packet(&mut frame);
-        frame
-    }
-
-    fn answers(host: &mut Host, frame: &[u8]) -> Vec<Vec<u8>> {
-        let mut out = Frames::default();
-        host.on_frame(1_000_000_000, frame, &mut out);
-        out.iter().map(<[u8]>::to_vec).collect()
-    }
-
-    fn segment(port: u16, bits: u8, options: &[u8]) -> Vec<u8> {
-        let tcp = Tcp {
-            src_port: 1025,
-            dst_port: port,
-            seq: 1000,
-            ack: 77,
-            flags: bits,
-            options,
-            ..Tcp::default()
-        };
-        framed(HOST_MAC, IPV4, |out| build::tcp(out, &Ip::new(PEER.into(), HOST.into()), &tcp))
-    }
-
-    /// Time to live, sequence, acknowledgement, flags, window, options.
-    type Seen = (u8, u32, u32, u8, u16, Vec<u8>);
-
-    fn seen(frame: &[u8]) -> Seen {
-        assert_eq!(frame[..12], [PEER_MAC, HOST_MAC].concat());
-        let frame = Frame { time: 0, wire_len: frame.len() as u32, link: LinkType::ETHERNET, data: frame };
-        let Reading::Ip(packet) = decode(&frame) else { panic!("no packet") };
-        assert!(
-            transport_checksum_is_right(&packet, &frame.data[14..]) && checksum::of(packet.header, 0) == 0
-        );
-        let Transport::Tcp(tcp) = packet.transport else { panic!("no segment") };
-        let [seq, ack] = [tcp.seq(), tcp.ack()].map(Option::unwrap);
-        (packet.ttl, seq, ack, tcp.flags().unwrap(), tcp.window().unwrap(), tcp.options().to_vec())
-    }
-
-    #[test]
-    fn who_asks_for_its_address_is_told() {
-        let ask = |wanted: Ipv4Addr| {
-            framed(BROADCAST, ARP, |out| {
-                out.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
-                out.extend_from_slice(&PEER_MAC);
-                out.extend_from_slice(&PEER.octets());
-                out.extend_from_slice(&[0; 6]);
-                out.extend_from_slice(&wanted.octets());
-            })
-        };
-        let told = answers(&mut host(), &ask(HOST));
-        let expected =
-            [&[0, 1, 8, 0, 6, 4, 0, 2][..], &HOST_MAC, &HOST.octets(), &PEER_MAC, &PEER.octets()].concat();
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0][14..], expected);
-        assert!(answers(&mut host(), &ask(Ipv4Addr::new(192, 0, 2, 12))).is_empty());
-    }
-
-    #[test]
-    fn a_scanner_and_an_ordinary_client_see_one_system() {
-        let linux_client = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
-        let (ttl, _, ack, bits, window, options) =
-            seen(&answers(&mut host(), &segment(80, flags::SYN, &linux_client))[0]);
-        assert_eq!((ttl, ack, bits, window), (64, 1001, flags::SYN | flags::ACK, 0x16a0));
-        assert_eq!(options[..8], [2, 4, 5, 0xb4, 4, 2, 8, 10]);
-        assert_eq!(options[12..], [0, 0, 0, 9, 1, 3, 3, 0], "its stamp comes back");
-        let old_client = seen(&answers(&mut host(), &segment(80, flags::SYN, &[2, 4, 5, 0xb4]))[0]);
-        assert_eq!(old_client.5, [2, 4, 5, 0xb4], "what it did not offer is not answered");
-        assert_eq!(old_client.4, 0x16d0, "four whole segments without stamps");
-    }
-
-    #[test]
-    fn ports_answer_as_the_persona_says() {
-        let closed = seen(&answers(&mut host(), &segment(81, flags::SYN, &[]))[0]);
-        assert_eq!(closed, (255, 0, 1001, flags::RST | flags::ACK, 0, vec![]));
-        let stray = seen(&answers(&mut host(), &segment(80, flags::ACK, &[]))[0]);
-        assert_eq!(stray, (64, 77, 0, flags::RST, 0, vec![]));
-        for (port, bits) in
-            [(80, 0), (81, flags::ACK), (99, flags::SYN), (80, flags::RST), (81, flags::RST | flags::ACK)]
-        {
-            assert!(
-                answers(&mut host(), &segment(port, bits, &[])).is_empty(),
-                "port {port}, flags {bits:#x}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_closed_datagram_port_quotes_what_came() {
-        let ip = Ip::new(PEER.into(), HOST.into());
-        let asked = framed(HOST_MAC, IPV4, |out| build::udp(out, &ip, 53, 53, b"question"));
-        let told = answers(&mut host(), &asked);
-        assert_eq!(told[0].len(), 14 + 56, "the header and eight bytes are quoted");
-        assert_eq!(told[0][14 + 20..14 + 22], [3, 3]);
-        assert_eq!(told[0][14 + 28..], asked[14..14 + 28]);
-        assert!(
-            answers(&mut host(), &framed(HOST_MAC, IPV4, |out| build::udp(out, &ip, 53, 99, b""))).is_empty()
-        );
-    }
-
-    #[test]
-    fn an_echo_gives_back_what_it_was_sent() {
-        let ip = Ip { df: true, ..Ip::new(PEER.into(), HOST.into()) };
-        let asked = framed(HOST_MAC, IPV4, |out| build::icmp(out, &ip, 8, 9, [1, 2, 3, 4], b"abcdefgh"));
-        let told = answers(&mut host(), &asked);
-        assert_eq!(told[0][14 + 6..14 + 8], [0x40, 0], "DF as the request had it");
-        assert_eq!(told[0][14 + 20..14 + 22], [0, 9]);
-        assert_eq!(told[0][14 + 24..], *b"\x01\x02\x03\x04abcdefgh");
-    }
-
-    /// Every bit of a probe turned over in turn: nothing panics, and what is not right in itself gets no answer.
-    #[test]
-    fn damage_gets_no_answer() {
-        let whole = segment(80, flags::SYN, &[2, 4, 5, 0xb4]);
-        assert_eq!(answers(&mut host(), &whole).len(), 1);
-        for bit in 14 * 8..whole.len() * 8 {
-            let mut damaged = whole.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(answers(&mut host(), &damaged).is_empty(), "bit {bit}");
-        }
-        for length in 0..whole.len() {
-            assert!(answers(&mut host(), &whole[..length]).is_empty(), "cut to {length} bytes");
-        }
-    }
-
-    #[test]
-    fn nobody_else_is_answered() {
-        let ip = |src: Ipv4Addr, dst: Ipv4Addr| Ip::new(src.into(), dst.into());
-        let syn = Tcp { src_port: 1, dst_port: 80, flags: flags::SYN, ..Tcp::default() };
-        let cases = [
-            (HOST_MAC, ip(PEER, Ipv4Addr::new(192, 0, 2, 12))),
-            (HOST_MAC, ip(HOST, HOST)),
-            (HOST_MAC, ip(Ipv4Addr::BROADCAST, HOST)),
-            (HOST_MAC, ip(Ipv4Addr::new(224, 0, 0, 1), HOST)),
-            (HOST_MAC, ip(Ipv4Addr::UNSPECIFIED, HOST)),
-            (BROADCAST, ip(PEER, HOST)),
-            ([2, 0, 0, 0, 0, 9], ip(PEER, HOST)),
-        ];
-        for (to, ip) in cases {
-            let frame = framed(to, IPV4, |out| build::tcp(out, &ip, &syn));
-            assert!(answers(&mut host(), &frame).is_empty(), "{ip:?} to {to:?}");
-        }
     }
 }

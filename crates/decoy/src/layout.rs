@@ -55,8 +55,12 @@ pub struct Offer {
     pub kinds: Vec<u8>,
     /// Its maximum segment size.
     pub mss: Option<u16>,
+    /// Its window scale, as a shift.
+    pub scale: Option<u8>,
     /// Its time stamp.
     pub stamp: u32,
+    /// The stamp that it gives back.
+    pub stamp_echo: u32,
     /// Whether it offers explicit congestion notification (ECE and CWR, RFC 3168).
     pub ecn: bool,
 }
@@ -82,7 +86,11 @@ impl Offer {
             };
             match (kind, &rest[2..length]) {
                 (kind::MSS, [high, low]) => offer.mss = Some(u16::from_be_bytes([*high, *low])),
-                (kind::STAMP, [a, b, c, d, ..]) => offer.stamp = u32::from_be_bytes([*a, *b, *c, *d]),
+                (kind::SCALE, [shift]) => offer.scale = Some(*shift),
+                (kind::STAMP, [a, b, c, d, e, f, g, h]) => {
+                    offer.stamp = u32::from_be_bytes([*a, *b, *c, *d]);
+                    offer.stamp_echo = u32::from_be_bytes([*e, *f, *g, *h]);
+                }
                 _ => {}
             }
             offer.kinds.push(kind);

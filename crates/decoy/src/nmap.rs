@@ -245,6 +245,9 @@ impl Fingerprint {
             id_icmp: policy("II").unwrap_or(id_open),
             id_shared: seq.first("SS") != Some("O"),
             stamp_hz: stamp_hz(seq.first("TS")),
+            // The database does not say; most systems wait three seconds and then twice as long.
+            syn_ack_again_ms: vec![3_000, 6_000],
+            udp_df: false,
             unreachable: self.unreachable(),
             echo: self.echo(),
         }

@@ -147,6 +147,32 @@ impl Isns {
         self.last
     }
 
+    /// How many of its lowest bits nobody can tell from chance, so that they may carry something: 0, 16 or 32.
+    pub fn room(&self) -> u32 {
+        const SPREAD: f64 = (1u32 << 20) as f64;
+        match self.policy {
+            IsnPolicy::Random => 32,
+            IsnPolicy::Steps { unit: 1, spread, .. } if spread >= SPREAD => 16,
+            _ => 0,
+        }
+    }
+
+    /// The one just taken was sent as this.
+    pub fn taken(&mut self, isn: u32) {
+        self.last = isn;
+    }
+
+    /// Whether it may have been given in the last minute, or among the last thousands where steps do not go by time.
+    pub fn lately(&self, isn: u32) -> bool {
+        let ago = f64::from(self.last.wrapping_sub(isn));
+        match self.policy {
+            IsnPolicy::Constant => ago == 0.0,
+            IsnPolicy::Random => false,
+            IsnPolicy::Steps { mean, .. } => ago <= (mean * 10_000.0).min(f64::from(1u32 << 28)),
+            IsnPolicy::Clock { per_s, .. } => ago <= (per_s * 60.0).min(f64::from(1u32 << 28)),
+        }
+    }
+
     /// How far the next one is from the mean, in standard deviations.
     fn departure(&mut self, random: &mut Random) -> f64 {
         self.turn = (self.turn + 1) % DEPARTURES.len();

@@ -1,14 +1,16 @@
 //! A persona: how a system answers, in every layer.
 
+use trapline_wire::Time;
 use trapline_wire::observation::kind;
 
 use crate::layout::{Item, Offer, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 
 /// A sequence or acknowledgement number of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Number {
     /// 0.
+    #[default]
     Zero,
     /// For a sequence number what the packet acknowledged, for an acknowledgement its sequence number.
     Same,
@@ -19,7 +21,7 @@ pub enum Number {
 }
 
 /// An answer to one TCP packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reaction {
     /// Time to live.
     pub ttl: u8,
@@ -184,6 +186,10 @@ pub struct Persona {
     pub id_shared: bool,
     /// Ticks of the TCP time stamps each second.
     pub stamp_hz: f64,
+    /// How long after its SYN/ACK and after each repetition it comes again, unacknowledged, in milliseconds.
+    pub syn_ack_again_ms: Vec<u32>,
+    /// Whether its own datagrams have DF set.
+    pub udp_df: bool,
     /// Answer to a datagram to a closed port.
     pub unreachable: Option<Unreachable>,
     /// Answer to an echo request.
@@ -211,6 +217,26 @@ impl Persona {
             answer.window = least.div_ceil(segment).saturating_mul(segment);
         }
         Some(answer)
+    }
+
+    /// Time to live and DF of the segments of a connection: those of its SYN/ACK.
+    pub fn connected(&self) -> (u8, bool) {
+        self.opening().map_or((64, true), |answer| (answer.ttl, answer.df))
+    }
+
+    /// Options of a SYN of its own: all that it knows.
+    pub fn own_syn(&self) -> &[Item] {
+        self.opening().map_or(&[], |answer| answer.options.as_slice())
+    }
+
+    /// What it answers to a SYN that offers everything.
+    pub fn opening(&self) -> Option<&Reaction> {
+        self.syn.first().and_then(|rule| rule.answer.as_ref())
+    }
+
+    /// How long after the n-th repetition of a SYN/ACK the next comes; 0 is the first sending.
+    pub fn syn_ack_again(&self, n: u8) -> Option<Time> {
+        self.syn_ack_again_ms.get(usize::from(n)).map(|ms| Time::from(*ms) * 1_000_000)
     }
 
     fn pieced_together(&self, offer: &Offer) -> Option<Reaction> {

@@ -41,6 +41,8 @@ struct File {
     sequence: Sequence,
     #[serde(default)]
     stamps_hz: f64,
+    #[serde(default)]
+    udp_df: bool,
     syn: Syn,
     #[serde(default)]
     open: BTreeMap<String, Answer>,
@@ -85,6 +87,13 @@ struct Syn {
     #[serde(default)]
     ecn: bool,
     fin_too: bool,
+    #[serde(default = "thrice")]
+    again_ms: Vec<u32>,
+}
+
+/// Of BSD and Windows: three seconds, then twice as long each time.
+fn thrice() -> Vec<u32> {
+    vec![3_000, 6_000, 12_000]
 }
 
 #[derive(Deserialize)]
@@ -165,6 +174,8 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         id_icmp: id("ip_id.icmp", &file.ip_id.icmp)?,
         id_shared: !file.ip_id.apart,
         stamp_hz: file.stamps_hz,
+        syn_ack_again_ms: file.syn.again_ms,
+        udp_df: file.udp_df,
         unreachable: file.unreachable.map(|quote| unreachable(&quote, ttl)),
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
         name: file.name,

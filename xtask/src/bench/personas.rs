@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use trapline_decoy::nmap::{self, Fingerprint};
 use trapline_decoy::numbers::Random;
-use trapline_decoy::{Frames, Host, Persona, Wiring, text};
+use trapline_decoy::{Decoys, Frames, Host, Persona, Port, Ports, Wiring, text};
 use trapline_wire::Time;
 
 use crate::tap;
@@ -42,7 +42,7 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
     if std::env::var_os("TRAPLINE_IN_NAMESPACE").is_none() {
         return inside_a_namespace();
     }
-    let decoys = Decoys::start()?;
+    let decoys = Bench::start()?;
     if built_in {
         return ten_times_each(&decoys);
     }
@@ -76,7 +76,7 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
 }
 
 /// The built-in personas, ten times each with seeds of their own: what nmap takes them for.
-fn ten_times_each(decoys: &Decoys) -> Result<(), String> {
+fn ten_times_each(decoys: &Bench) -> Result<(), String> {
     const TIMES: u64 = 10;
     for (name, persona) in text::BUILT_IN {
         let persona = text::read(persona).map_err(|e| format!("{name}: {e}"))?;
@@ -164,21 +164,21 @@ struct Believed {
 }
 
 /// Decoys behind the TAP device, answered for by a thread that ends with the program.
-struct Decoys(Arc<Mutex<Vec<Host>>>);
+struct Bench(Arc<Mutex<Decoys>>);
 
-impl Decoys {
-    fn start() -> Result<Decoys, String> {
+impl Bench {
+    fn start() -> Result<Bench, String> {
         let mut device = tap::open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
-        let hosts: Arc<Mutex<Vec<Host>>> = Arc::default();
-        let answering = Arc::clone(&hosts);
+        let decoys = Arc::new(Mutex::new(Decoys::new(Vec::new(), 1)));
+        let answering = Arc::clone(&decoys);
         std::thread::spawn(move || {
             let mut frame = vec![0; 65_536];
             let mut out = Frames::default();
             while let Ok(length) = device.read(&mut frame) {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 let now = now.as_nanos() as Time;
-                let mut hosts = answering.lock().unwrap_or_else(PoisonError::into_inner);
-                hosts.iter_mut().for_each(|host| host.on_frame(now, &frame[..length], &mut out));
+                let mut decoys = answering.lock().unwrap_or_else(PoisonError::into_inner);
+                decoys.on_frame(now, &frame[..length], &mut out);
                 for answer in out.iter() {
                     // A frame that finds no room is lost, as on any wire.
                     let _ = device.write(answer);
@@ -186,24 +186,26 @@ impl Decoys {
                 out.clear();
             }
         });
-        Ok(Decoys(hosts))
+        Ok(Bench(decoys))
     }
 
     /// Puts these personas on the wire and has nmap look at them.
     fn scan(&self, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed>, String> {
         let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
         let targets: Vec<String> = (0..personas.len()).map(|i| address(i).to_string()).collect();
+        let mut ports = Ports::default();
+        ports.tcp.insert(OPEN, Port::Record);
+        let ports = Arc::new(ports);
         let hosts = personas.into_iter().enumerate().map(|(i, persona)| {
             let wiring = Wiring {
                 mac: [2, 0, 0, 9, 1, 1 + i as u8],
                 addresses: vec![address(i)],
-                open: [OPEN].into(),
-                silent: [].into(),
+                ports: Arc::clone(&ports),
                 seed: seed.wrapping_mul(1000) + i as u64,
             };
-            Host::new(persona, wiring)
+            Host::new(persona.into(), wiring)
         });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hosts.collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Decoys::new(hosts.collect(), seed);
         let output = Command::new("nmap")
             .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
             .args(&targets)

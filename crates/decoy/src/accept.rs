@@ -1,0 +1,79 @@
+//! Who is let in: the n-th different password that a source tries, where n is the source's own and stays so.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::Ipv4Addr;
+
+use trapline_wire::Time;
+
+use crate::site::Site;
+
+/// Sources whose tries are remembered, of one host; beyond them the one that tried longest ago is forgotten.
+const SOURCES: usize = 1_024;
+/// A source is let in at its second password at the earliest and at this one at the latest.
+const LATEST: u32 = 9;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    last: Time,
+    different: u32,
+    latest: u64,
+    accepted: Option<u64>,
+}
+
+/// What a host remembers of who tried.
+#[derive(Debug, Default)]
+pub struct Accept {
+    tries: BTreeMap<Ipv4Addr, Tries>,
+}
+
+impl Accept {
+    /// Whether this name and password are let in. What was let in once is let in again, and nothing else.
+    pub fn accepts(&mut self, site: &Site, now: Time, peer: Ipv4Addr, user: &[u8], password: &[u8]) -> bool {
+        if !self.tries.contains_key(&peer) && self.tries.len() >= SOURCES {
+            let oldest = self.tries.iter().min_by_key(|(_, tries)| tries.last).map(|(peer, _)| *peer);
+            oldest.and_then(|oldest| self.tries.remove(&oldest));
+        }
+        let mut hasher = DefaultHasher::new();
+        (user, password).hash(&mut hasher);
+        let pair = hasher.finish();
+        let tries = self.tries.entry(peer).or_default();
+        tries.last = now;
+        if let Some(accepted) = tries.accepted {
+            return accepted == pair;
+        }
+        if tries.different == 0 || tries.latest != pair {
+            tries.different += 1;
+            tries.latest = pair;
+        }
+        let wanted = 2 + site.for_peer("accepted password", peer, LATEST - 1);
+        if tries.different >= wanted {
+            tries.accepted = Some(pair);
+        }
+        tries.accepted.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nth_password_of_a_source_is_let_in_and_stays_so() {
+        let site = Site::new(1, "p");
+        let peer = [203, 0, 113, 9].into();
+        let tries = |accept: &mut Accept| {
+            (0..20u8).position(|i| accept.accepts(&site, 0, peer, b"root", &[i])).unwrap()
+        };
+        let (mut one, mut two) = (Accept::default(), Accept::default());
+        let nth = tries(&mut one);
+        assert!((1..9).contains(&nth));
+        assert_eq!(nth, tries(&mut two), "stable for one source");
+        assert!(one.accepts(&site, 1, peer, b"root", &[nth as u8]));
+        assert!(!one.accepts(&site, 1, peer, b"root", b"another"));
+        for i in 0..5_000u32 {
+            one.accepts(&site, 2, i.into(), b"root", b"x");
+        }
+        assert!(one.tries.len() <= SOURCES);
+    }
+}

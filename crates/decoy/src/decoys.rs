@@ -1,0 +1,994 @@
+//! Decoys on one wire: which host a frame is for, the connections of all of them, and time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher13;
+use trapline_wire::build::Ip;
+use trapline_wire::ipv4::Ipv4View;
+use trapline_wire::tcp::{TcpView, flags};
+use trapline_wire::udp::UdpView;
+use trapline_wire::{Frame, LinkType, Packet, Reading, Time, Transport, checksum, decode};
+
+use crate::accept::Accept;
+use crate::frames::{ARP, BROADCAST, Frames, IPV4, Mac, ethernet};
+use crate::host::{Heard, Host, Port, Wire};
+use crate::layout::Offer;
+use crate::limits::{self, Counts};
+use crate::numbers::Random;
+use crate::record::{Record, Said, Text, Upload};
+use crate::service::{Event, Orders, Service, Turn};
+use crate::services::{Kind, datagram};
+use crate::site::Site;
+use crate::tcp::connection::{Connection, End, State};
+use crate::tcp::half_open::HalfOpen;
+use crate::tcp::{Agreed, Flow, Key, Segment};
+
+/// No place in the slab.
+const NOBODY: u32 = u32::MAX;
+
+/// Decoys that share a wire.
+#[derive(Debug)]
+pub struct Decoys {
+    hosts: Vec<Host>,
+    by_address: HashMap<Ipv4Addr, u32>,
+    half_open: HalfOpen,
+    /// What hosts remember of who tried to get in; only of those where somebody did.
+    accept: HashMap<u32, Accept>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_key: HashMap<Key, u32, Keyed>,
+    of_source: HashMap<(u32, Ipv4Addr), u32>,
+    /// The ends of the list of connections by when they were last used: the oldest, the latest.
+    oldest: u32,
+    latest: u32,
+    /// When to look at which connection; entries that are too early are looked at in vain.
+    due: BinaryHeap<Reverse<(Time, u32)>>,
+    expected: HashMap<(u32, u16), Expected>,
+    held: usize,
+    counts: Counts,
+    records: Vec<Record>,
+    uploads: Vec<Upload>,
+    upload_bytes: usize,
+    now: Time,
+    got: Vec<u8>,
+}
+
+/// Hashes keys with a secret, so that nobody can choose peers that collide.
+#[derive(Clone, Copy, Debug)]
+struct Keyed(u64, u64);
+
+impl std::hash::BuildHasher for Keyed {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, self.1)
+    }
+}
+
+/// A connection with what it belongs to.
+#[derive(Debug)]
+struct Slot {
+    connection: Option<Connection>,
+    talk: Option<Talk>,
+    /// The connection whose data connection this is.
+    owner: u32,
+    /// Its own data connection.
+    data: u32,
+    heard: u64,
+    said: u64,
+    used: Time,
+    idle_for: Time,
+    wake: Option<Time>,
+    /// When the heap will look at it next.
+    queued: Time,
+    held: usize,
+    /// Whether the host closed its side.
+    ended: bool,
+    /// Whether the owner knows that all was said.
+    said_told: bool,
+    /// Whether its end is recorded.
+    over: bool,
+    older: u32,
+    newer: u32,
+}
+
+/// The service of a connection.
+#[derive(Debug)]
+struct Talk {
+    kind: Kind,
+    service: Box<dyn Service>,
+    site: Site,
+}
+
+/// A port that waits for a data connection.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    owner: u32,
+    peer: Ipv4Addr,
+    until: Time,
+}
+
+impl Decoys {
+    /// Hosts that have just been switched on. Of two hosts with one address the first has it. Everything random derives from `seed`.
+    pub fn new(hosts: Vec<Host>, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut by_address = HashMap::new();
+        for (place, host) in hosts.iter().enumerate() {
+            for address in &host.wiring().addresses {
+                by_address.entry(*address).or_insert(place as u32);
+            }
+        }
+        Decoys {
+            hosts,
+            by_address,
+            half_open: HalfOpen::new((random.bits(), random.bits())),
+            accept: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::with_hasher(Keyed(random.bits(), random.bits())),
+            of_source: HashMap::new(),
+            oldest: NOBODY,
+            latest: NOBODY,
+            due: BinaryHeap::new(),
+            expected: HashMap::new(),
+            held: 0,
+            counts: Counts::default(),
+            records: Vec::new(),
+            uploads: Vec::new(),
+            upload_bytes: 0,
+            now: 0,
+            got: Vec::new(),
+        }
+    }
+
+    /// The hosts.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// What met a limit so far.
+    pub fn counts(&self) -> Counts {
+        Counts { half_open_forgotten: self.half_open.forgotten, ..self.counts }
+    }
+
+    /// Connections that there are.
+    pub fn connections(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Takes away what was recorded.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// Takes away the files that were left.
+    pub fn take_uploads(&mut self) -> Vec<Upload> {
+        self.upload_bytes = 0;
+        std::mem::take(&mut self.uploads)
+    }
+
+    /// When [`Decoys::on_time`] is to be called next, at the latest.
+    pub fn next(&self) -> Option<Time> {
+        let due = self.due.peek().map(|Reverse((at, _))| *at);
+        [due, self.half_open.next()].into_iter().flatten().min()
+    }
+
+    /// Takes an Ethernet frame at `now`; what the hosts say to it is added to `out`.
+    ///
+    /// A frame for somebody else, a damaged one and one with a wrong checksum get no answer, as from any host.
+    pub fn on_frame(&mut self, now: Time, frame: &[u8], out: &mut Frames) {
+        // A clock that steps back stands still here: waits would otherwise last as long as the step.
+        self.now = self.now.max(now);
+        let Some((to, from, ethertype, payload)) = ethernet(frame) else { return };
+        // Nobody sends from a group address; an answer would go to everybody.
+        if from[0] & 1 == 1 {
+            return;
+        }
+        match ethertype {
+            ARP => self.arp(to, from, payload, out),
+            IPV4 if to != BROADCAST => self.ipv4(to, from, frame, payload, out),
+            _ => {}
+        }
+    }
+
+    fn arp(&mut self, to: Mac, from: Mac, request: &[u8], out: &mut Frames) {
+        const ETHERNET_IPV4_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+        let Some((head, body)) = request.split_first_chunk::<8>() else { return };
+        let Some((fields, _)) = body.split_first_chunk::<20>() else { return };
+        let wanted = Ipv4Addr::new(fields[16], fields[17], fields[18], fields[19]);
+        let Some(host) = self.by_address.get(&wanted).and_then(|place| self.hosts.get(*place as usize))
+        else {
+            return;
+        };
+        if *head == ETHERNET_IPV4_REQUEST && (to == BROADCAST || to == host.wiring().mac) {
+            host.arp(from, fields, wanted, out);
+        }
+    }
+
+    fn ipv4(&mut self, to: Mac, from_mac: Mac, frame: &[u8], payload: &[u8], out: &mut Frames) {
+        let frame =
+            Frame { time: self.now, wire_len: frame.len() as u32, link: LinkType::ETHERNET, data: frame };
+        let Reading::Ip(packet) = decode(&frame) else { return };
+        let (IpAddr::V4(src), IpAddr::V4(dst)) = (packet.src, packet.dst) else { return };
+        let Some(place) = self.by_address.get(&dst).copied() else { return };
+        let Some(ip) = Ipv4View::checked(payload) else { return };
+        let Some(bytes) = payload.get(..packet.ip_len as usize) else { return };
+        let stranger = src.is_unspecified() || src.is_broadcast() || src.is_multicast() || src == dst;
+        if stranger || to != self.hosts[place as usize].wiring().mac || packet.fragment.is_some() {
+            return;
+        }
+        if checksum::of(packet.header, 0) != 0 || !transport_checksum_is_right(&packet, bytes) {
+            return;
+        }
+        let heard = Heard { now: self.now, from_mac, src, dst, ip, bytes };
+        match packet.transport {
+            Transport::Tcp(tcp) => self.tcp(place, &heard, &tcp, out),
+            Transport::Udp(udp) => self.udp(place, &heard, &udp, out),
+            Transport::Icmp(icmp) => self.hosts[place as usize].icmp(&heard, &icmp, out),
+            _ => {}
+        }
+    }
+
+    fn tcp(&mut self, place: u32, heard: &Heard<'_>, tcp: &TcpView<'_>, out: &mut Frames) {
+        let Some(segment) = Segment::read(tcp) else { return };
+        let (port, peer_port) = (tcp.dst_port(), tcp.src_port());
+        let key = Key { host: place, local: heard.dst, peer: heard.src, port, peer_port };
+        if let Some(id) = self.by_key.get(&key).copied() {
+            let renewed = self.is_renewed(id, &segment);
+            if !renewed {
+                return self.segment(id, heard.from_mac, tcp, &segment, out);
+            }
+            self.finish(id, out);
+        }
+        let host = &mut self.hosts[place as usize];
+        let does = host.wiring().ports.tcp(port);
+        let expected = self.expected.get(&(place, port)).copied();
+        let expected = expected.filter(|e| e.peer == heard.src && e.until >= self.now);
+        let open = matches!(does, Port::Service(_) | Port::Record | Port::Tarpit) || expected.is_some();
+        if does == Port::Silent {
+            return;
+        }
+        if segment.has(flags::RST) {
+            return self.half_open.reset(&key, segment.seq);
+        }
+        if open && host.opens(segment.flags) {
+            return host.opening(heard, tcp, key, &mut self.half_open, out);
+        }
+        if open && segment.has(flags::ACK) && !segment.has(flags::SYN) {
+            if does == Port::Tarpit {
+                return host.tarpit(heard, &segment, key, out);
+            }
+            if let Some((handshake, by_cookie)) =
+                host.completed(self.now, &key, &segment, &mut self.half_open)
+            {
+                self.counts.by_cookie += u64::from(by_cookie);
+                let flow = Flow { key, mac: heard.from_mac };
+                let connection = Connection::accepted(self.now, flow, handshake);
+                let owner = expected.map_or(NOBODY, |expected| expected.owner);
+                let kind = match does {
+                    _ if owner != NOBODY => None,
+                    Port::Service(kind) => Some(kind),
+                    _ => Some(Kind::Record),
+                };
+                let id = self.add(connection, kind, owner, out);
+                if owner != NOBODY {
+                    self.expected.remove(&(place, port));
+                    self.slots[owner as usize].data = id;
+                }
+                self.opened(id, out);
+                return self.segment(id, heard.from_mac, tcp, &segment, out);
+            }
+        }
+        self.hosts[place as usize].stray(heard, tcp, open, out);
+    }
+
+    /// Whether this SYN begins a new connection where an old one is only remembered (RFC 9293 3.10.7.4, RFC 6191).
+    fn is_renewed(&self, id: u32, segment: &Segment<'_>) -> bool {
+        let ended = self.slots[id as usize].connection.as_ref().is_some_and(|c| c.state == State::TimeWait);
+        ended && segment.has(flags::SYN) && !segment.has(flags::RST | flags::ACK)
+    }
+
+    fn udp(&mut self, place: u32, heard: &Heard<'_>, udp: &UdpView<'_>, out: &mut Frames) {
+        let port = udp.dst_port();
+        let host = &mut self.hosts[place as usize];
+        match host.wiring().ports.udp(port) {
+            Port::Closed => host.unreachable(heard, out),
+            Port::Silent | Port::Tarpit => {}
+            does @ (Port::Record | Port::Service(_)) => {
+                let kind = if let Port::Service(kind) = does { kind } else { Kind::Record };
+                let site = host.site();
+                let mut orders = Orders::default();
+                let mut turn = Turn {
+                    now: self.now,
+                    peer: heard.src,
+                    peer_port: udp.src_port(),
+                    local: heard.dst,
+                    port,
+                    site: &site,
+                    accept: self.accept.entry(place).or_default(),
+                    data_port: 0,
+                    orders: &mut orders,
+                };
+                let question = udp.payload();
+                datagram::answer(kind, question, &mut turn);
+                let key =
+                    Key { host: place, local: heard.dst, peer: heard.src, port, peer_port: udp.src_port() };
+                for said in std::mem::take(&mut orders.records) {
+                    self.note(&key, "udp", kind.name(), said);
+                }
+                // Never more than was asked: nobody's flood becomes larger here.
+                if !orders.say.is_empty() && orders.say.len() <= question.len() {
+                    let flow = Flow { key, mac: heard.from_mac };
+                    self.hosts[place as usize].datagram(&flow, &orders.say, out);
+                }
+            }
+        }
+    }
+
+    /// Does what is due at `now`: what went unanswered again, what services waited for, what was idle too long.
+    pub fn on_time(&mut self, now: Time, out: &mut Frames) {
+        self.now = self.now.max(now);
+        let now = self.now;
+        loop {
+            let hosts = &self.hosts;
+            let wait = |key: &Key, n: u8| hosts[key.host as usize].persona().syn_ack_again(n);
+            let Some((key, frame, length)) = self.half_open.again(now, wait) else { break };
+            self.hosts[key.host as usize].again(frame[..length].to_vec(), out);
+        }
+        while let Some(Reverse((at, id))) = self.due.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.due.pop();
+            let Some(slot) =
+                self.slots.get_mut(id as usize).filter(|s| s.queued == at && s.connection.is_some())
+            else {
+                continue;
+            };
+            slot.queued = Time::MAX;
+            self.look_at(id, out);
+        }
+        self.expected.retain(|_, expected| expected.until >= now);
+    }
+
+    fn look_at(&mut self, id: u32, out: &mut Frames) {
+        let now = self.now;
+        let slot = &mut self.slots[id as usize];
+        let woken = slot.wake.take_if(|wake| *wake <= now).is_some();
+        let idle = now - slot.used >= slot.idle_for;
+        if let Some(connection) = &mut slot.connection {
+            let host = &mut self.hosts[connection.flow.key.host as usize];
+            let mut wire = Wire { host, out, now };
+            connection.on_time(&mut wire);
+            if idle && connection.state != State::Closed {
+                slot.used = now;
+                // Who does not answer a close that was meant politely is reset.
+                if slot.ended {
+                    connection.reset(&mut wire)
+                } else {
+                    connection.close()
+                }
+                slot.ended = true;
+                connection.flush(&mut wire);
+            }
+        }
+        if woken {
+            self.tell(id, Event::Woken, out);
+        }
+        self.settle(id, out);
+    }
+
+    /// A segment of a connection.
+    fn segment(&mut self, id: u32, mac: Mac, tcp: &TcpView<'_>, segment: &Segment<'_>, out: &mut Frames) {
+        let now = self.now;
+        let slot = &mut self.slots[id as usize];
+        slot.used = now;
+        let Some(connection) = &mut slot.connection else { return };
+        connection.flow.mac = mac;
+        let host = &mut self.hosts[connection.flow.key.host as usize];
+        if connection.state == State::SynSent && segment.has(flags::SYN) {
+            let offer = Offer::read(tcp.options(), false);
+            if let Some(opening) = host.persona().opening() {
+                connection.agree(Agreed::of(&offer, opening));
+            }
+        }
+        let mut got = std::mem::take(&mut self.got);
+        got.clear();
+        let brought = connection.on_segment(segment, &mut Wire { host, out, now }, &mut got);
+        slot.heard += got.len() as u64;
+        self.counts.beyond_gaps += brought.dropped as u64;
+        self.touch(id);
+        if brought.opened {
+            self.opened(id, out);
+        }
+        if !got.is_empty() {
+            self.tell(id, Event::Heard(&got), out);
+        }
+        self.got = got;
+        if brought.ended {
+            self.tell(id, Event::Ended, out);
+        }
+        self.settle(id, out);
+    }
+
+    fn opened(&mut self, id: u32, out: &mut Frames) {
+        self.counts.opened += 1;
+        if self.slots[id as usize].owner == NOBODY {
+            self.record(id, Said::Opened);
+        }
+        self.tell(id, Event::Opened, out);
+    }
+
+    /// Tells the service that a connection belongs to what happened, and does what it wants.
+    fn tell(&mut self, id: u32, event: Event<'_>, out: &mut Frames) {
+        let owner = self.slots[id as usize].owner;
+        if owner == NOBODY {
+            return self.turn(id, event, out);
+        }
+        let event = match event {
+            Event::Opened => Event::DataOpened,
+            Event::Heard(bytes) => Event::DataHeard(bytes),
+            Event::Ended => Event::DataEnded,
+            other => other,
+        };
+        self.turn(owner, event, out);
+    }
+
+    fn turn(&mut self, id: u32, event: Event<'_>, out: &mut Frames) {
+        let slot = &mut self.slots[id as usize];
+        let Some(mut talk) = slot.talk.take() else { return };
+        let Some(connection) = &slot.connection else { return };
+        let key = connection.flow.key;
+        let mut orders = Orders::default();
+        let host = &mut self.hosts[key.host as usize];
+        let mut data_port = host.ephemeral_port();
+        while host.wiring().ports.tcp(data_port) != Port::Closed
+            || self.expected.contains_key(&(key.host, data_port))
+        {
+            data_port = host.ephemeral_port();
+        }
+        let mut turn = Turn {
+            now: self.now,
+            peer: key.peer,
+            peer_port: key.peer_port,
+            local: key.local,
+            port: key.port,
+            site: &talk.site,
+            accept: self.accept.entry(key.host).or_default(),
+            data_port,
+            orders: &mut orders,
+        };
+        talk.service.on(event, &mut turn);
+        let name = talk.kind.name();
+        self.slots[id as usize].talk = Some(talk);
+        self.obey(id, key, name, data_port, orders, out);
+    }
+
+    fn obey(
+        &mut self,
+        id: u32,
+        key: Key,
+        name: &'static str,
+        data_port: u16,
+        orders: Orders,
+        out: &mut Frames,
+    ) {
+        let now = self.now;
+        for said in orders.records {
+            self.note(&key, "tcp", name, said);
+        }
+        for (file, bytes, kept) in orders.uploads {
+            self.keep(&key, name, file, bytes, kept);
+        }
+        let slot = &mut self.slots[id as usize];
+        if let Some(idle_for) = orders.idle_for {
+            slot.idle_for = idle_for;
+        }
+        if let Some(after) = orders.wake_after {
+            slot.wake = Some(now + after);
+        }
+        if let Some(connection) = &mut slot.connection {
+            let unsaid = connection.say(&orders.say);
+            slot.said += (orders.say.len() - unsaid) as u64;
+            self.counts.unsaid += unsaid as u64;
+            let host = &mut self.hosts[key.host as usize];
+            if orders.reset {
+                connection.reset(&mut Wire { host, out, now });
+            } else if orders.close {
+                connection.close();
+                slot.ended = true;
+            }
+        }
+        if orders.data.expect || orders.data.connect.is_some() || orders.data.drop {
+            self.expected.retain(|_, expected| expected.owner != id);
+            let data = std::mem::replace(&mut self.slots[id as usize].data, NOBODY);
+            if data != NOBODY {
+                self.slots[data as usize].owner = NOBODY;
+                self.break_off(data, out);
+            }
+        }
+        if orders.data.expect && self.expected.len() < limits::EXPECTED {
+            let until = now + limits::EXPECTED_FOR;
+            self.expected.insert((key.host, data_port), Expected { owner: id, peer: key.peer, until });
+        }
+        if let Some((from, to)) = orders.data.connect {
+            self.connect(id, Key { port: from, peer_port: to, ..key }, out);
+        }
+        let data = self.slots[id as usize].data;
+        if data != NOBODY {
+            let slot = &mut self.slots[data as usize];
+            if let Some(connection) = &mut slot.connection {
+                self.counts.unsaid += connection.say(&orders.data.say) as u64;
+                if orders.data.close {
+                    connection.close();
+                    slot.ended = true;
+                }
+            }
+            self.settle(data, out);
+        }
+        self.settle(id, out);
+    }
+
+    fn connect(&mut self, owner: u32, key: Key, out: &mut Frames) {
+        let mac = self.slots[owner as usize].connection.as_ref().map(|c| c.flow.mac);
+        let Some(mac) = mac.filter(|_| !self.by_key.contains_key(&key)) else {
+            return self.turn(owner, Event::DataEnded, out);
+        };
+        let host = &mut self.hosts[key.host as usize];
+        let iss = host.fresh_isn(self.now);
+        let window = host.persona().opening().map_or(8_192, |answer| answer.window);
+        let offered = Agreed {
+            mss: 536,
+            peer_scale: 0,
+            own_scale: 0,
+            sack: false,
+            stamps: false,
+            their_stamp: 0,
+            window,
+        };
+        let connection = Connection::asked_for(self.now, Flow { key, mac }, iss, offered);
+        let id = self.add(connection, None, owner, out);
+        self.slots[owner as usize].data = id;
+    }
+
+    /// Gives a connection a place.
+    fn add(&mut self, connection: Connection, kind: Option<Kind>, owner: u32, out: &mut Frames) -> u32 {
+        let key = connection.flow.key;
+        let of_source = self.of_source.get(&(key.host, key.peer)).copied().unwrap_or(0);
+        if of_source as usize >= limits::CONNECTIONS_OF_A_SOURCE {
+            let same = |c: &Connection| (c.flow.key.host, c.flow.key.peer) == (key.host, key.peer);
+            self.push_out(|slot| slot.connection.as_ref().is_some_and(same), owner, out);
+        }
+        if self.by_key.len() >= limits::CONNECTIONS || self.held > limits::HELD_BYTES {
+            self.push_out(|_| true, owner, out);
+        }
+        let talk =
+            kind.map(|kind| Talk { kind, service: kind.start(), site: self.hosts[key.host as usize].site() });
+        let slot = Slot {
+            connection: Some(connection),
+            talk,
+            owner,
+            data: NOBODY,
+            heard: 0,
+            said: 0,
+            used: self.now,
+            idle_for: limits::IDLE_FOR,
+            wake: None,
+            queued: Time::MAX,
+            held: 0,
+            ended: false,
+            said_told: false,
+            over: false,
+            older: NOBODY,
+            newer: NOBODY,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.slots[id as usize] = slot;
+                id
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.by_key.insert(key, id);
+        *self.of_source.entry((key.host, key.peer)).or_default() += 1;
+        self.link(id);
+        id
+    }
+
+    /// Breaks off the connection of these that was idle longest, but not `spared`.
+    fn push_out(&mut self, among: impl Fn(&Slot) -> bool, spared: u32, out: &mut Frames) {
+        let mut id = self.oldest;
+        while id != NOBODY && (id == spared || !among(&self.slots[id as usize])) {
+            id = self.slots[id as usize].newer;
+        }
+        if id != NOBODY {
+            self.counts.pushed_out += 1;
+            self.break_off(id, out);
+        }
+    }
+
+    fn break_off(&mut self, id: u32, out: &mut Frames) {
+        let now = self.now;
+        if let Some(connection) = &mut self.slots[id as usize].connection {
+            let host = &mut self.hosts[connection.flow.key.host as usize];
+            connection.reset(&mut Wire { host, out, now });
+        }
+        self.settle(id, out);
+    }
+
+    /// Sends what a connection may send, tells what that ended, and arranges when to look at it next.
+    fn settle(&mut self, id: u32, out: &mut Frames) {
+        let now = self.now;
+        let slot = &mut self.slots[id as usize];
+        let Some(connection) = &mut slot.connection else { return };
+        let host = &mut self.hosts[connection.flow.key.host as usize];
+        connection.flush(&mut Wire { host, out, now });
+        let held = connection.held();
+        self.held = self.held - slot.held + held;
+        slot.held = held;
+        match connection.state {
+            State::Closed => return self.finish(id, out),
+            State::TimeWait => self.over(id),
+            _ => {}
+        }
+        let slot = &mut self.slots[id as usize];
+        let Some(connection) = &slot.connection else { return };
+        let said = slot.owner != NOBODY && slot.ended && connection.unsaid() == 0 && !slot.said_told;
+        if said {
+            slot.said_told = true;
+        }
+        let wanted = [connection.timer(), slot.wake, Some(slot.used.saturating_add(slot.idle_for))];
+        let wanted = wanted.into_iter().flatten().min().unwrap_or(Time::MAX);
+        if wanted < slot.queued {
+            slot.queued = wanted;
+            self.due.push(Reverse((wanted, id)));
+        }
+        let owner = slot.owner;
+        if said {
+            self.turn(owner, Event::DataSaid, out);
+        }
+    }
+
+    /// A connection is over: its record, its service, its place.
+    fn finish(&mut self, id: u32, out: &mut Frames) {
+        self.over(id);
+        let slot = &mut self.slots[id as usize];
+        let (owner, data) = (slot.owner, std::mem::replace(&mut slot.data, NOBODY));
+        self.remove(id);
+        if data != NOBODY {
+            self.slots[data as usize].owner = NOBODY;
+            self.break_off(data, out);
+        }
+        self.expected.retain(|_, expected| expected.owner != id);
+        if owner != NOBODY && self.slots[owner as usize].data == id {
+            self.slots[owner as usize].data = NOBODY;
+            self.turn(owner, Event::DataEnded, out);
+        }
+    }
+
+    /// Nothing is said on a connection any more, though it may be remembered for a while: its records, and its service goes.
+    fn over(&mut self, id: u32) {
+        let slot = &mut self.slots[id as usize];
+        if std::mem::replace(&mut slot.over, true) {
+            return;
+        }
+        let end = slot.connection.as_ref().and_then(|c| c.end).unwrap_or(End::Closed);
+        let how = match end {
+            End::Closed => "closed",
+            End::ResetByPeer => "reset-by-peer",
+            End::Reset => "reset",
+            End::GivenUp => "given-up",
+        };
+        self.counts.given_up += u64::from(end == End::GivenUp);
+        let (heard, said) = (slot.heard, slot.said);
+        if slot.owner == NOBODY {
+            // What a service has begun to keep, it records when it hears of the end.
+            self.turn_at_the_end(id);
+            self.record(id, Said::Ended { how, heard, said });
+        }
+    }
+
+    /// The last turn of a service: only its records count.
+    fn turn_at_the_end(&mut self, id: u32) {
+        let slot = &mut self.slots[id as usize];
+        let (Some(mut talk), Some(connection)) = (slot.talk.take(), &slot.connection) else { return };
+        let key = connection.flow.key;
+        let mut orders = Orders::default();
+        let mut turn = Turn {
+            now: self.now,
+            peer: key.peer,
+            peer_port: key.peer_port,
+            local: key.local,
+            port: key.port,
+            site: &talk.site,
+            accept: self.accept.entry(key.host).or_default(),
+            data_port: 0,
+            orders: &mut orders,
+        };
+        talk.service.on(Event::Gone, &mut turn);
+        for said in orders.records {
+            self.note(&key, "tcp", talk.kind.name(), said);
+        }
+        for (file, bytes, kept) in orders.uploads {
+            self.keep(&key, talk.kind.name(), file, bytes, kept);
+        }
+    }
+
+    /// Frees the place of a connection.
+    fn remove(&mut self, id: u32) {
+        self.unlink(id);
+        let slot = &mut self.slots[id as usize];
+        self.held -= std::mem::take(&mut slot.held);
+        slot.talk = None;
+        slot.queued = Time::MAX;
+        let Some(connection) = slot.connection.take() else { return };
+        let key = connection.flow.key;
+        self.by_key.remove(&key);
+        let source = (key.host, key.peer);
+        if let Some(count) = self.of_source.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_source.remove(&source);
+            }
+        }
+        self.free.push(id);
+    }
+
+    fn link(&mut self, id: u32) {
+        let latest = std::mem::replace(&mut self.latest, id);
+        (self.slots[id as usize].older, self.slots[id as usize].newer) = (latest, NOBODY);
+        match latest {
+            NOBODY => self.oldest = id,
+            _ => self.slots[latest as usize].newer = id,
+        }
+    }
+
+    fn unlink(&mut self, id: u32) {
+        let Slot { older, newer, .. } = self.slots[id as usize];
+        match older {
+            NOBODY => self.oldest = newer,
+            _ => self.slots[older as usize].newer = newer,
+        }
+        match newer {
+            NOBODY => self.latest = older,
+            _ => self.slots[newer as usize].older = older,
+        }
+    }
+
+    fn touch(&mut self, id: u32) {
+        if self.latest != id {
+            self.unlink(id);
+            self.link(id);
+        }
+    }
+
+    fn record(&mut self, id: u32, said: Said) {
+        let slot = &self.slots[id as usize];
+        let Some(key) = slot.connection.as_ref().map(|c| c.flow.key) else { return };
+        let name = slot.talk.as_ref().map_or(Kind::of(&self.hosts[key.host as usize], key.port), |t| t.kind);
+        self.note(&key, "tcp", name.name(), said);
+    }
+
+    fn note(&mut self, key: &Key, transport: &'static str, service: &'static str, said: Said) {
+        if self.records.len() >= limits::RECORDS {
+            self.counts.records_dropped += 1;
+            return;
+        }
+        let Key { local: host, peer, port, peer_port, .. } = *key;
+        self.records.push(Record {
+            time_ns: self.now,
+            host,
+            port,
+            peer,
+            peer_port,
+            transport,
+            service,
+            said,
+        });
+    }
+
+    fn keep(&mut self, key: &Key, service: &'static str, name: Text, bytes: u64, mut kept: Vec<u8>) {
+        let room = limits::UPLOADS.saturating_sub(self.upload_bytes);
+        kept.truncate(limits::UPLOAD.min(room));
+        self.counts.not_kept += bytes - kept.len() as u64;
+        let sha256: String = Sha256::digest(&kept).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.upload_bytes += kept.len();
+        let said = Said::Upload { name, bytes, sha256: sha256.clone(), kept: kept.len() as u64 };
+        self.note(key, "tcp", service, said);
+        self.uploads.push(Upload { sha256, bytes: kept });
+    }
+}
+
+/// TCP, UDP (where it has one) and ICMP checksums, over the whole of an unfragmented packet.
+fn transport_checksum_is_right(packet: &Packet<'_>, bytes: &[u8]) -> bool {
+    let Some(body) = bytes.get(usize::from(packet.ip_header_len)..) else { return false };
+    match packet.transport {
+        Transport::Icmp(_) => checksum::of(body, 0) == 0,
+        Transport::Udp(_) if body.get(6..8) == Some(&[0, 0]) => true,
+        _ => {
+            let ip = Ip::new(packet.src, packet.dst);
+            checksum::of(body, checksum::pseudo_header(&ip, packet.protocol, body.len())) == 0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use trapline_wire::build::{self, Tcp};
+
+    use super::*;
+    use crate::host::{Ports, Wiring};
+    use crate::nmap;
+
+    const DATABASE: &str = "Fingerprint Made Up\nSEQ(SP=10%GCD=1%ISR=50%TI=I%CI=I%II=I%SS=S%TS=7)\n\
+        OPS(O1=M5B4ST11NW0%O2=M578ST11NW0%O3=M280NNT11NW0%O4=M5B4ST11NW0%O5=M218ST11NW0%O6=M109ST11)\n\
+        WIN(W1=16A0%W2=16A0%W3=16A0%W4=16A0%W5=16A0%W6=16A0)\nECN(R=Y%DF=Y%T=40%W=16D0%O=M5B4NNSNW0%CC=N%Q=)\n\
+        T1(R=Y%DF=Y%T=40%S=O%A=S+%F=AS%RD=0%Q=)\nT2(R=N)\nT3(R=N)\nT4(R=Y%DF=Y%T=40%W=0%S=A%A=Z%F=R%O=%RD=0%Q=)\n\
+        T5(R=Y%DF=Y%T=FF%W=0%S=Z%A=S+%F=AR%O=%RD=0%Q=)\nT6(R=N)\nT7(R=N)\n\
+        U1(DF=N%T=40%IPL=38%UN=0%RIPL=G%RID=G%RIPCK=G%RUCK=G%RUD=G)\nIE(DFI=S%T=40%CD=S)\n";
+    const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
+    const PEER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
+    const HOST_MAC: Mac = [0, 0x50, 0x56, 1, 2, 3];
+    const PEER_MAC: Mac = [2, 0, 0, 0, 0, 5];
+
+    fn host() -> Decoys {
+        let persona = nmap::read(DATABASE).unwrap()[0].persona();
+        let tcp =
+            [(80, Port::Record), (7, Port::Service(Kind::Echo)), (23, Port::Tarpit), (99, Port::Silent)];
+        let udp = [(7, Port::Service(Kind::Echo)), (99, Port::Silent)];
+        let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into() });
+        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], ports, seed: 5 };
+        Decoys::new(vec![Host::new(persona.into(), wiring)], 5)
+    }
+
+    fn framed(to: Mac, ethertype: u16, packet: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut frame = Vec::new();
+        build::ethernet(&mut frame, to, PEER_MAC, ethertype);
+        packet(&mut frame);
+        frame
+    }
+
+    fn answers(host: &mut Decoys, frame: &[u8]) -> Vec<Vec<u8>> {
+        let mut out = Frames::default();
+        host.on_frame(1_000_000_000, frame, &mut out);
+        out.iter().map(<[u8]>::to_vec).collect()
+    }
+
+    fn segment(port: u16, bits: u8, options: &[u8]) -> Vec<u8> {
+        let tcp = Tcp {
+            src_port: 1025,
+            dst_port: port,
+            seq: 1000,
+            ack: 77,
+            flags: bits,
+            options,
+            ..Tcp::default()
+        };
+        framed(HOST_MAC, IPV4, |out| build::tcp(out, &Ip::new(PEER.into(), HOST.into()), &tcp))
+    }
+
+    /// Time to live, sequence, acknowledgement, flags, window, options.
+    type Seen = (u8, u32, u32, u8, u16, Vec<u8>);
+
+    fn seen(frame: &[u8]) -> Seen {
+        assert_eq!(frame[..12], [PEER_MAC, HOST_MAC].concat());
+        let frame = Frame { time: 0, wire_len: frame.len() as u32, link: LinkType::ETHERNET, data: frame };
+        let Reading::Ip(packet) = decode(&frame) else { panic!("no packet") };
+        assert!(
+            transport_checksum_is_right(&packet, &frame.data[14..]) && checksum::of(packet.header, 0) == 0
+        );
+        let Transport::Tcp(tcp) = packet.transport else { panic!("no segment") };
+        let [seq, ack] = [tcp.seq(), tcp.ack()].map(Option::unwrap);
+        (packet.ttl, seq, ack, tcp.flags().unwrap(), tcp.window().unwrap(), tcp.options().to_vec())
+    }
+
+    #[test]
+    fn who_asks_for_its_address_is_told() {
+        let ask = |wanted: Ipv4Addr| {
+            framed(BROADCAST, ARP, |out| {
+                out.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
+                out.extend_from_slice(&PEER_MAC);
+                out.extend_from_slice(&PEER.octets());
+                out.extend_from_slice(&[0; 6]);
+                out.extend_from_slice(&wanted.octets());
+            })
+        };
+        let told = answers(&mut host(), &ask(HOST));
+        let expected =
+            [&[0, 1, 8, 0, 6, 4, 0, 2][..], &HOST_MAC, &HOST.octets(), &PEER_MAC, &PEER.octets()].concat();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0][14..], expected);
+        assert!(answers(&mut host(), &ask(Ipv4Addr::new(192, 0, 2, 12))).is_empty());
+    }
+
+    #[test]
+    fn a_scanner_and_an_ordinary_client_see_one_system() {
+        let linux_client = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7];
+        let (ttl, _, ack, bits, window, options) =
+            seen(&answers(&mut host(), &segment(80, flags::SYN, &linux_client))[0]);
+        assert_eq!((ttl, ack, bits, window), (64, 1001, flags::SYN | flags::ACK, 0x16a0));
+        assert_eq!(options[..8], [2, 4, 5, 0xb4, 4, 2, 8, 10]);
+        assert_eq!(options[12..], [0, 0, 0, 9, 1, 3, 3, 0], "its stamp comes back");
+        let old_client = seen(&answers(&mut host(), &segment(80, flags::SYN, &[2, 4, 5, 0xb4]))[0]);
+        assert_eq!(old_client.5, [2, 4, 5, 0xb4], "what it did not offer is not answered");
+        assert_eq!(old_client.4, 0x16d0, "four whole segments without stamps");
+    }
+
+    #[test]
+    fn ports_answer_as_the_persona_says() {
+        let closed = seen(&answers(&mut host(), &segment(81, flags::SYN, &[]))[0]);
+        assert_eq!(closed, (255, 0, 1001, flags::RST | flags::ACK, 0, vec![]));
+        let stray = seen(&answers(&mut host(), &segment(80, flags::ACK, &[]))[0]);
+        assert_eq!(stray, (64, 77, 0, flags::RST, 0, vec![]));
+        for (port, bits) in
+            [(80, 0), (81, flags::ACK), (99, flags::SYN), (80, flags::RST), (81, flags::RST | flags::ACK)]
+        {
+            assert!(
+                answers(&mut host(), &segment(port, bits, &[])).is_empty(),
+                "port {port}, flags {bits:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_closed_datagram_port_quotes_what_came() {
+        let ip = Ip::new(PEER.into(), HOST.into());
+        let asked = framed(HOST_MAC, IPV4, |out| build::udp(out, &ip, 53, 53, b"question"));
+        let told = answers(&mut host(), &asked);
+        assert_eq!(told[0].len(), 14 + 56, "the header and eight bytes are quoted");
+        assert_eq!(told[0][14 + 20..14 + 22], [3, 3]);
+        assert_eq!(told[0][14 + 28..], asked[14..14 + 28]);
+        assert!(
+            answers(&mut host(), &framed(HOST_MAC, IPV4, |out| build::udp(out, &ip, 53, 99, b""))).is_empty()
+        );
+    }
+
+    #[test]
+    fn an_echo_gives_back_what_it_was_sent() {
+        let ip = Ip { df: true, ..Ip::new(PEER.into(), HOST.into()) };
+        let asked = framed(HOST_MAC, IPV4, |out| build::icmp(out, &ip, 8, 9, [1, 2, 3, 4], b"abcdefgh"));
+        let told = answers(&mut host(), &asked);
+        assert_eq!(told[0][14 + 6..14 + 8], [0x40, 0], "DF as the request had it");
+        assert_eq!(told[0][14 + 20..14 + 22], [0, 9]);
+        assert_eq!(told[0][14 + 24..], *b"\x01\x02\x03\x04abcdefgh");
+    }
+
+    /// Every bit of a probe turned over in turn: nothing panics, and what is not right in itself gets no answer.
+    #[test]
+    fn damage_gets_no_answer() {
+        let whole = segment(80, flags::SYN, &[2, 4, 5, 0xb4]);
+        assert_eq!(answers(&mut host(), &whole).len(), 1);
+        for bit in 14 * 8..whole.len() * 8 {
+            let mut damaged = whole.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(answers(&mut host(), &damaged).is_empty(), "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert!(answers(&mut host(), &whole[..length]).is_empty(), "cut to {length} bytes");
+        }
+    }
+
+    #[test]
+    fn nobody_else_is_answered() {
+        let ip = |src: Ipv4Addr, dst: Ipv4Addr| Ip::new(src.into(), dst.into());
+        let syn = Tcp { src_port: 1, dst_port: 80, flags: flags::SYN, ..Tcp::default() };
+        let cases = [
+            (HOST_MAC, ip(PEER, Ipv4Addr::new(192, 0, 2, 12))),
+            (HOST_MAC, ip(HOST, HOST)),
+            (HOST_MAC, ip(Ipv4Addr::BROADCAST, HOST)),
+            (HOST_MAC, ip(Ipv4Addr::new(224, 0, 0, 1), HOST)),
+            (HOST_MAC, ip(Ipv4Addr::UNSPECIFIED, HOST)),
+            (BROADCAST, ip(PEER, HOST)),
+            ([2, 0, 0, 0, 0, 9], ip(PEER, HOST)),
+        ];
+        for (to, ip) in cases {
+            let frame = framed(to, IPV4, |out| build::tcp(out, &ip, &syn));
+            assert!(answers(&mut host(), &frame).is_empty(), "{ip:?} to {to:?}");
+        }
+    }
+}
