@@ -5,7 +5,6 @@ mod check;
 mod fuzz;
 mod measure;
 mod release;
-mod tap;
 
 use std::process::ExitCode;
 

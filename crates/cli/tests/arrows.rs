@@ -27,8 +27,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "trapline-store",
         ],
     ),
-    ("trapline-testing", &["trapline-wire"]),
-    ("xtask", &["trapline-decoy", "trapline-wire"]),
+    ("trapline-testing", &["trapline-decoy", "trapline-wire"]),
+    ("xtask", &["trapline-decoy", "trapline-testing"]),
 ];
 
 /// What a crate must not link, directly or through others.

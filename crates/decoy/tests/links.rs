@@ -69,6 +69,9 @@ impl Device for Card {
     }
 }
 
+/// A frame on its way: when it arrives, which was sent first, whether to the decoys.
+type OnItsWay = (Time, u64, bool, Vec<u8>);
+
 /// A link in both directions.
 struct Link {
     random: Random,
@@ -76,8 +79,7 @@ struct Link {
     twice_percent: u32,
     delay: Time,
     jitter: Time,
-    /// Frames on their way: when they arrive, which was sent first, whether to the decoys.
-    frames: BinaryHeap<Reverse<(Time, u64, bool, Vec<u8>)>>,
+    frames: BinaryHeap<Reverse<OnItsWay>>,
     count: u64,
 }
 

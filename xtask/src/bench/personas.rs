@@ -1,23 +1,17 @@
 //! What nmap believes: decoys with the personas of nmap's own fingerprints, in a network namespace, scanned by nmap.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::Command;
+use std::sync::Arc;
 
 use trapline_decoy::nmap::{self, Fingerprint};
 use trapline_decoy::numbers::Random;
-use trapline_decoy::{Decoys, Frames, Host, Persona, Port, Ports, Wiring, text};
-use trapline_wire::Time;
-
-use crate::tap;
+use trapline_decoy::{Decoys, Host, Persona, Port, Ports, Wiring, text};
+use trapline_testing::bench::{Bench, Trouble, on_a_bench};
 
 /// Where Debian's nmap has its database; `TRAPLINE_NMAP_DB` names another.
 const DATABASE: &str = "/usr/share/nmap/nmap-os-db";
-const NAMESPACE: &str = "trapline-personas";
-const DEVICE: &str = "decoys0";
 /// One port that answers and two that refuse, as nmap needs them.
 const OPEN: u16 = 80;
 const SCANNED: &str = "80,81,82";
@@ -39,24 +33,27 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
             _ => return Err(USAGE.into()),
         }
     }
-    if std::env::var_os("TRAPLINE_IN_NAMESPACE").is_none() {
-        return inside_a_namespace();
-    }
-    let decoys = Bench::start()?;
     if built_in {
-        return ten_times_each(&decoys);
+        return on_a_bench(Trouble::default(), ten_times_each)?;
     }
     let database = std::env::var("TRAPLINE_NMAP_DB").unwrap_or_else(|_| DATABASE.into());
     let text = std::fs::read(&database).map_err(|e| format!("{database}: {e}; install nmap"))?;
     let all = nmap::read(&String::from_utf8_lossy(&text)).map_err(|e| e.to_string())?;
     let chosen = match name {
-        Some(name) => all.iter().filter(|f| f.name == name && scannable(f)).take(count).collect(),
+        Some(name) => all.iter().filter(|f| f.name == name && scannable(f)).take(count).collect::<Vec<_>>(),
         None => draw(&all, count, seed),
     };
+    let exact = on_a_bench(Trouble::default(), |bench| look_at(bench, &chosen, seed))??;
+    println!("\n{exact} of {} named exactly (seed {seed})", chosen.len());
+    Ok(())
+}
+
+/// Has nmap look at all of these, prints what it believed, and says how many it named exactly.
+fn look_at(bench: &Bench, chosen: &[&Fingerprint], seed: u64) -> Result<usize, String> {
     let mut exact = 0;
     for (i, group) in chosen.chunks(AT_ONCE).enumerate() {
         for (fingerprint, believed) in
-            group.iter().zip(decoys.scan(group.iter().map(|f| f.persona()).collect(), seed + i as u64)?)
+            group.iter().zip(scan(bench, group.iter().map(|f| f.persona()).collect(), seed + i as u64)?)
         {
             let right =
                 believed.names.iter().any(|(name, accuracy)| *name == fingerprint.name && *accuracy == 100);
@@ -71,18 +68,17 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
             }
         }
     }
-    println!("\n{exact} of {} named exactly (seed {seed})", chosen.len());
-    Ok(())
+    Ok(exact)
 }
 
 /// The built-in personas, ten times each with seeds of their own: what nmap takes them for.
-fn ten_times_each(decoys: &Bench) -> Result<(), String> {
+fn ten_times_each(bench: &Bench) -> Result<(), String> {
     const TIMES: u64 = 10;
     for (name, persona) in text::BUILT_IN {
         let persona = text::read(persona).map_err(|e| format!("{name}: {e}"))?;
         let mut told: BTreeMap<String, usize> = BTreeMap::new();
         for seed in 0..TIMES {
-            let believed = decoys.scan(vec![persona.clone()], 100 + seed)?.remove(0);
+            let believed = scan(bench, vec![persona.clone()], 100 + seed)?.remove(0);
             let exact = believed.names.iter().filter(|(_, accuracy)| *accuracy == 100);
             let exact: Vec<&str> = exact.map(|(name, _)| name.as_str()).collect();
             let seen = match (exact.is_empty(), believed.names.first()) {
@@ -118,42 +114,6 @@ fn draw(all: &[Fingerprint], count: usize, seed: u64) -> Vec<&Fingerprint> {
     drawn
 }
 
-/// Runs this program again in a fresh network namespace, and removes it afterwards.
-fn inside_a_namespace() -> Result<(), String> {
-    let ip = |words: &str| {
-        let done = Command::new("ip").args(words.split(' ')).stderr(Stdio::null()).status();
-        done.map(|s| s.success()).map_err(|e| format!("ip: {e}"))
-    };
-    let _ = ip(&format!("netns del {NAMESPACE}"))?;
-    if !ip(&format!("netns add {NAMESPACE}"))? {
-        return Err("no network namespace can be made here: run it as root".into());
-    }
-    let outcome = (|| {
-        for words in [
-            "link set lo up".to_owned(),
-            format!("tuntap add dev {DEVICE} mode tap"),
-            format!("addr add 10.9.0.1/16 dev {DEVICE}"),
-            format!("link set {DEVICE} up"),
-        ] {
-            if !ip(&format!("-n {NAMESPACE} {words}"))? {
-                return Err(format!("ip {words} failed"));
-            }
-        }
-        let program = std::env::current_exe().map_err(|e| e.to_string())?;
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let status = Command::new("ip")
-            .args(["netns", "exec", NAMESPACE])
-            .arg(program)
-            .args(arguments)
-            .env("TRAPLINE_IN_NAMESPACE", "1")
-            .status()
-            .map_err(|e| e.to_string())?;
-        if status.success() { Ok(()) } else { Err("the run inside the namespace failed".into()) }
-    })();
-    ip(&format!("netns del {NAMESPACE}"))?;
-    outcome
-}
-
 /// What nmap says of a host.
 #[derive(Default)]
 struct Believed {
@@ -163,57 +123,30 @@ struct Believed {
     observed: String,
 }
 
-/// Decoys behind the TAP device, answered for by a thread that ends with the program.
-struct Bench(Arc<Mutex<Decoys>>);
-
-impl Bench {
-    fn start() -> Result<Bench, String> {
-        let mut device = tap::open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
-        let decoys = Arc::new(Mutex::new(Decoys::new(Vec::new(), 1)));
-        let answering = Arc::clone(&decoys);
-        std::thread::spawn(move || {
-            let mut frame = vec![0; 65_536];
-            let mut out = Frames::default();
-            while let Ok(length) = device.read(&mut frame) {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let now = now.as_nanos() as Time;
-                let mut decoys = answering.lock().unwrap_or_else(PoisonError::into_inner);
-                decoys.on_frame(now, &frame[..length], &mut out);
-                for answer in out.iter() {
-                    // A frame that finds no room is lost, as on any wire.
-                    let _ = device.write(answer);
-                }
-                out.clear();
-            }
-        });
-        Ok(Bench(decoys))
-    }
-
-    /// Puts these personas on the wire and has nmap look at them.
-    fn scan(&self, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed>, String> {
-        let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
-        let targets: Vec<String> = (0..personas.len()).map(|i| address(i).to_string()).collect();
-        let mut ports = Ports::default();
-        ports.tcp.insert(OPEN, Port::Record);
-        let ports = Arc::new(ports);
-        let hosts = personas.into_iter().enumerate().map(|(i, persona)| {
-            let wiring = Wiring {
-                mac: [2, 0, 0, 9, 1, 1 + i as u8],
-                addresses: vec![address(i)],
-                ports: Arc::clone(&ports),
-                seed: seed.wrapping_mul(1000) + i as u64,
-            };
-            Host::new(persona.into(), wiring)
-        });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Decoys::new(hosts.collect(), seed);
-        let output = Command::new("nmap")
-            .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
-            .args(&targets)
-            .output()
-            .map_err(|e| format!("nmap: {e}"))?;
-        let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
-        Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
-    }
+/// Puts these personas on the wire and has nmap look at them.
+fn scan(bench: &Bench, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed>, String> {
+    let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
+    let targets: Vec<String> = (0..personas.len()).map(|i| address(i).to_string()).collect();
+    let mut ports = Ports::default();
+    ports.tcp.insert(OPEN, Port::Record);
+    let ports = Arc::new(ports);
+    let hosts = personas.into_iter().enumerate().map(|(i, persona)| {
+        let wiring = Wiring {
+            mac: [2, 0, 0, 9, 1, 1 + i as u8],
+            addresses: vec![address(i)],
+            ports: Arc::clone(&ports),
+            seed: seed.wrapping_mul(1000) + i as u64,
+        };
+        Host::new(persona.into(), wiring)
+    });
+    bench.put(Decoys::new(hosts.collect(), seed));
+    let output = Command::new("nmap")
+        .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
+        .args(&targets)
+        .output()
+        .map_err(|e| format!("nmap: {e}"))?;
+    let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
+    Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
 }
 
 fn read_xml(xml: &str) -> HashMap<String, Believed> {

@@ -1,0 +1,190 @@
+//! A bench: decoys on one end of a wire, this machine's own network stack and programs on the other.
+//!
+//! The wire is a TAP device in a network namespace of its own, which ends with the bench. It can be made to lose, repeat, delay and
+//! reorder frames in both directions, because not every kernel has netem.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use trapline_decoy::numbers::Random;
+use trapline_decoy::{Decoys, Frames};
+use trapline_wire::Time;
+
+/// This machine's address on the bench; all of 10.9.0.0/16 is on the wire.
+pub const MACHINE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+/// The device.
+pub const DEVICE: &str = "decoys0";
+
+const MS: Time = 1_000_000;
+
+/// What a wire does to frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trouble {
+    /// Frames that are lost, in percent.
+    pub lost_percent: u32,
+    /// Frames that arrive twice, in percent.
+    pub twice_percent: u32,
+    /// How long every frame takes, in milliseconds.
+    pub delay_ms: u32,
+    /// How much longer some take, in milliseconds: they are overtaken.
+    pub jitter_ms: u32,
+    /// From which chance derives.
+    pub seed: u64,
+}
+
+/// The bench.
+#[derive(Debug)]
+pub struct Bench {
+    decoys: Arc<Mutex<Decoys>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Bench {
+    /// The decoys, which do not answer while they are looked at.
+    pub fn decoys(&self) -> MutexGuard<'_, Decoys> {
+        self.decoys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Other decoys take their places.
+    pub fn put(&self, decoys: Decoys) {
+        *self.decoys() = decoys;
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs `work` on a bench. Programs that it starts are on the bench too.
+///
+/// # Errors
+/// Says why there can be none here: it needs root, the TUN driver and the program `ip`.
+pub fn on_a_bench<R: Send>(trouble: Trouble, work: impl FnOnce(&Bench) -> R + Send) -> Result<R, String> {
+    // The namespace belongs to one thread, and to what that thread starts.
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            leave_the_network().map_err(|e| format!("no network namespace can be made here: {e}"))?;
+            for words in [
+                "link set lo up".to_owned(),
+                format!("tuntap add dev {DEVICE} mode tap"),
+                format!("addr add {MACHINE}/16 dev {DEVICE}"),
+                format!("link set {DEVICE} up"),
+            ] {
+                let mut ip = Command::new("ip");
+                let done = ip.args(words.split(' ')).stderr(Stdio::null()).status();
+                if !done.map_err(|e| format!("ip: {e}"))?.success() {
+                    return Err(format!("ip {words} failed"));
+                }
+            }
+            let device = open(DEVICE).map_err(|e| format!("{DEVICE}: {e}"))?;
+            let bench =
+                Bench { decoys: Arc::new(Mutex::new(Decoys::new(Vec::new(), 0))), over: Arc::default() };
+            let (decoys, over) = (Arc::clone(&bench.decoys), Arc::clone(&bench.over));
+            let answering = std::thread::spawn(move || answer(device, &decoys, &over, trouble));
+            let result = work(&bench);
+            drop(bench);
+            let _ = answering.join();
+            Ok(result)
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Frames on their way through a troubled wire: when they arrive, which was sent first, whether to the decoys.
+type OnTheirWay = BinaryHeap<Reverse<(Time, u64, bool, Vec<u8>)>>;
+
+fn answer(mut device: File, decoys: &Mutex<Decoys>, over: &AtomicBool, trouble: Trouble) {
+    let mut random = Random::new(trouble.seed);
+    let mut frame = vec![0; 65_536];
+    let mut out = Frames::default();
+    let mut way = OnTheirWay::new();
+    let mut count = 0;
+    let mut arrivals = |now: Time, way: &mut OnTheirWay, to_decoys: bool, frame: &[u8]| {
+        if random.below(100) < trouble.lost_percent {
+            return;
+        }
+        for _ in 0..1 + u32::from(random.below(100) < trouble.twice_percent) {
+            let late = trouble.delay_ms + random.below(1 + trouble.jitter_ms);
+            count += 1;
+            way.push(Reverse((now + Time::from(late) * MS, count, to_decoys, frame.to_vec())));
+        }
+    };
+    while !over.load(Ordering::Relaxed) {
+        let next = decoys.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let next = [next, way.peek().map(|Reverse((at, ..))| *at)].into_iter().flatten().min();
+        let wait_ms = next.map_or(20, |at| (at - now()).div_euclid(MS).clamp(0, 20) + i64::from(at > now()));
+        let come = readable(&device, wait_ms as i32);
+        let now = now();
+        if come && let Ok(length) = device.read(&mut frame) {
+            arrivals(now, &mut way, true, &frame[..length]);
+        }
+        let mut decoys = decoys.lock().unwrap_or_else(PoisonError::into_inner);
+        while way.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
+            let Some(Reverse((_, _, to_decoys, frame))) = way.pop() else { break };
+            if to_decoys {
+                decoys.on_frame(now, &frame, &mut out);
+                out.iter().for_each(|frame| arrivals(now, &mut way, false, frame));
+                out.clear();
+            } else {
+                // A frame that finds no room is lost, as on any wire.
+                let _ = device.write(&frame);
+            }
+        }
+        decoys.on_time(now, &mut out);
+        out.iter().for_each(|frame| arrivals(now, &mut way, false, frame));
+        out.clear();
+    }
+}
+
+fn now() -> Time {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as Time
+}
+
+/// Opens the TAP device of that name in this network namespace; it must exist and be free.
+fn open(name: &str) -> std::io::Result<File> {
+    let file = File::options().read(true).write(true).open("/dev/net/tun")?;
+    // struct ifreq: the name in 16 bytes, then flags, in all 40 bytes (linux/if.h).
+    let mut request = [0u8; 40];
+    let room = &mut request[..15];
+    let length = name.len().min(room.len());
+    room[..length].copy_from_slice(&name.as_bytes()[..length]);
+    let flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
+    request[16..18].copy_from_slice(&flags.to_ne_bytes());
+    attach(&file, &mut request)?;
+    Ok(file)
+}
+
+#[expect(unsafe_code, reason = "the standard library has no ioctl")]
+fn attach(file: &File, request: &mut [u8; 40]) -> std::io::Result<()> {
+    // SAFETY: TUNSETIFF reads and writes one struct ifreq, which `request` has room for, on a descriptor that is open.
+    match unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+#[expect(unsafe_code, reason = "the standard library has no unshare")]
+fn leave_the_network() -> std::io::Result<()> {
+    // SAFETY: it takes no pointer; only this thread is moved to a new, empty network.
+    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+#[expect(unsafe_code, reason = "the standard library has no poll")]
+fn readable(file: &File, wait_ms: i32) -> bool {
+    let mut wanted = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: it reads and writes the one structure that it is told of.
+    unsafe { libc::poll(&raw mut wanted, 1, wait_ms) > 0 }
+}
