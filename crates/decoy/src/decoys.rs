@@ -73,8 +73,7 @@ impl std::hash::BuildHasher for Keyed {
 struct Slot {
     connection: Option<Connection>,
     talk: Option<Talk>,
-    /// The connection whose data connection this is.
-    owner: u32,
+    owner: Owner,
     /// Its own data connection.
     data: u32,
     heard: u64,
@@ -93,6 +92,17 @@ struct Slot {
     over: bool,
     older: u32,
     newer: u32,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// Its own service's.
+    Itself,
+    /// The data connection of that one.
+    Another(u32),
+    /// Nobody's any more: what is said is said, and nobody listens.
+    Nobody,
 }
 
 /// The service of a connection.
@@ -267,17 +277,18 @@ impl Decoys {
                 self.counts.by_cookie += u64::from(by_cookie);
                 let flow = Flow { key, mac: heard.from_mac };
                 let connection = Connection::accepted(self.now, flow, handshake);
-                let owner = expected.map_or(NOBODY, |expected| expected.owner);
-                let kind = match does {
-                    _ if owner != NOBODY => None,
-                    Port::Service(kind) => Some(kind),
-                    _ => Some(Kind::Record),
+                let id = match expected {
+                    Some(Expected { owner, .. }) => {
+                        self.expected.remove(&(place, port));
+                        let id = self.add(connection, None, Owner::Another(owner), out);
+                        self.slots[owner as usize].data = id;
+                        id
+                    }
+                    None => {
+                        let kind = if let Port::Service(kind) = does { kind } else { Kind::Record };
+                        self.add(connection, Some(kind), Owner::Itself, out)
+                    }
                 };
-                let id = self.add(connection, kind, owner, out);
-                if owner != NOBODY {
-                    self.expected.remove(&(place, port));
-                    self.slots[owner as usize].data = id;
-                }
                 self.opened(id, out);
                 return self.segment(id, heard.from_mac, tcp, &segment, out);
             }
@@ -413,7 +424,7 @@ impl Decoys {
 
     fn opened(&mut self, id: u32, out: &mut Frames) {
         self.counts.opened += 1;
-        if self.slots[id as usize].owner == NOBODY {
+        if self.slots[id as usize].owner == Owner::Itself {
             self.record(id, Said::Opened);
         }
         self.tell(id, Event::Opened, out);
@@ -421,10 +432,11 @@ impl Decoys {
 
     /// Tells the service that a connection belongs to what happened, and does what it wants.
     fn tell(&mut self, id: u32, event: Event<'_>, out: &mut Frames) {
-        let owner = self.slots[id as usize].owner;
-        if owner == NOBODY {
-            return self.turn(id, event, out);
-        }
+        let owner = match self.slots[id as usize].owner {
+            Owner::Itself => return self.turn(id, event, out),
+            Owner::Nobody => return,
+            Owner::Another(owner) => owner,
+        };
         let event = match event {
             Event::Opened => Event::DataOpened,
             Event::Heard(bytes) => Event::DataHeard(bytes),
@@ -503,8 +515,11 @@ impl Decoys {
             self.expected.retain(|_, expected| expected.owner != id);
             let data = std::mem::replace(&mut self.slots[id as usize].data, NOBODY);
             if data != NOBODY {
-                self.slots[data as usize].owner = NOBODY;
-                self.break_off(data, out);
+                let slot = &mut self.slots[data as usize];
+                slot.owner = Owner::Nobody;
+                slot.ended = true;
+                slot.connection.iter_mut().for_each(Connection::close);
+                self.settle(data, out);
             }
         }
         if orders.data.expect && self.expected.len() < limits::EXPECTED {
@@ -547,20 +562,21 @@ impl Decoys {
             window,
         };
         let connection = Connection::asked_for(self.now, Flow { key, mac }, iss, offered);
-        let id = self.add(connection, None, owner, out);
+        let id = self.add(connection, None, Owner::Another(owner), out);
         self.slots[owner as usize].data = id;
     }
 
     /// Gives a connection a place.
-    fn add(&mut self, connection: Connection, kind: Option<Kind>, owner: u32, out: &mut Frames) -> u32 {
+    fn add(&mut self, connection: Connection, kind: Option<Kind>, owner: Owner, out: &mut Frames) -> u32 {
         let key = connection.flow.key;
+        let spared = if let Owner::Another(id) = owner { id } else { NOBODY };
         let of_source = self.of_source.get(&(key.host, key.peer)).copied().unwrap_or(0);
         if of_source as usize >= limits::CONNECTIONS_OF_A_SOURCE {
             let same = |c: &Connection| (c.flow.key.host, c.flow.key.peer) == (key.host, key.peer);
-            self.push_out(|slot| slot.connection.as_ref().is_some_and(same), owner, out);
+            self.push_out(|slot| slot.connection.as_ref().is_some_and(same), spared, out);
         }
         if self.by_key.len() >= limits::CONNECTIONS || self.held > limits::HELD_BYTES {
-            self.push_out(|_| true, owner, out);
+            self.push_out(|_| true, spared, out);
         }
         let talk =
             kind.map(|kind| Talk { kind, service: kind.start(), site: self.hosts[key.host as usize].site() });
@@ -636,18 +652,17 @@ impl Decoys {
         }
         let slot = &mut self.slots[id as usize];
         let Some(connection) = &slot.connection else { return };
-        let said = slot.owner != NOBODY && slot.ended && connection.unsaid() == 0 && !slot.said_told;
-        if said {
-            slot.said_told = true;
-        }
+        let said = slot.ended && connection.unsaid() == 0 && !slot.said_told;
+        slot.said_told |= said;
         let wanted = [connection.timer(), slot.wake, Some(slot.used.saturating_add(slot.idle_for))];
         let wanted = wanted.into_iter().flatten().min().unwrap_or(Time::MAX);
         if wanted < slot.queued {
             slot.queued = wanted;
             self.due.push(Reverse((wanted, id)));
         }
-        let owner = slot.owner;
-        if said {
+        if let Owner::Another(owner) = slot.owner
+            && said
+        {
             self.turn(owner, Event::DataSaid, out);
         }
     }
@@ -659,11 +674,13 @@ impl Decoys {
         let (owner, data) = (slot.owner, std::mem::replace(&mut slot.data, NOBODY));
         self.remove(id);
         if data != NOBODY {
-            self.slots[data as usize].owner = NOBODY;
+            self.slots[data as usize].owner = Owner::Nobody;
             self.break_off(data, out);
         }
         self.expected.retain(|_, expected| expected.owner != id);
-        if owner != NOBODY && self.slots[owner as usize].data == id {
+        if let Owner::Another(owner) = owner
+            && self.slots[owner as usize].data == id
+        {
             self.slots[owner as usize].data = NOBODY;
             self.turn(owner, Event::DataEnded, out);
         }
@@ -684,7 +701,7 @@ impl Decoys {
         };
         self.counts.given_up += u64::from(end == End::GivenUp);
         let (heard, said) = (slot.heard, slot.said);
-        if slot.owner == NOBODY {
+        if slot.owner == Owner::Itself {
             // What a service has begun to keep, it records when it hears of the end.
             self.turn_at_the_end(id);
             self.record(id, Said::Ended { how, heard, said });

@@ -5,7 +5,9 @@
 //! a SYN costs nothing that grows, a connection has limits (`limits`), and behind it a [`service::Service`] talks.
 
 pub mod accept;
+pub mod dates;
 pub mod decoys;
+pub mod files;
 pub mod frames;
 pub mod host;
 pub mod layout;

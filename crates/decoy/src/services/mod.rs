@@ -1,7 +1,13 @@
-//! What hosts offer: one file for each service.
+//! What hosts offer: one file for each service, and the services that are text (`rules`).
 
 mod echo;
+mod ftp;
+mod http;
 mod record;
+pub mod rules;
+mod shell;
+mod socks;
+mod telnet;
 
 use crate::host::{Host, Port};
 use crate::service::Service;
@@ -13,15 +19,64 @@ pub enum Kind {
     Record,
     /// Says back what it hears (RFC 862).
     Echo,
+    /// FTP.
+    Ftp(ftp::Face),
+    /// HTTP.
+    Http(http::Face),
+    /// Telnet.
+    Telnet(telnet::Face),
+    /// A shell without a login.
+    Shell(shell::Shell),
+    /// SOCKS.
+    Socks,
+    /// A service that is text: its place among those built in.
+    Rules(u8),
 }
 
+/// Names and kinds of the services that are no text.
+const KINDS: [(&str, Kind); 18] = [
+    ("record", Kind::Record),
+    ("echo", Kind::Echo),
+    ("ftp/iis-4", Kind::Ftp(ftp::Face::Iis4)),
+    ("ftp/iis-5", Kind::Ftp(ftp::Face::Iis5)),
+    ("ftp/wu-ftpd-2.6.2", Kind::Ftp(ftp::Face::WuFtpd)),
+    ("ftp/vsftpd", Kind::Ftp(ftp::Face::Vsftpd)),
+    ("http/iis-4", Kind::Http(http::Face::Iis4)),
+    ("http/iis-5", Kind::Http(http::Face::Iis5)),
+    ("http/iis-10", Kind::Http(http::Face::Iis10)),
+    ("http/apache-1.3", Kind::Http(http::Face::Apache13)),
+    ("http/nginx", Kind::Http(http::Face::Nginx)),
+    ("http/goahead", Kind::Http(http::Face::GoAhead)),
+    ("telnet/red-hat-7.3", Kind::Telnet(telnet::Face::RedHat)),
+    ("telnet/busybox", Kind::Telnet(telnet::Face::BusyBox)),
+    ("telnet/windows-2000", Kind::Telnet(telnet::Face::Windows2000)),
+    ("shell/windows-2000", Kind::Shell(shell::Shell::Windows2000)),
+    ("shell/windows-xp", Kind::Shell(shell::Shell::WindowsXp)),
+    ("socks", Kind::Socks),
+];
+
 impl Kind {
-    /// Its name in records.
+    /// The service of that name, such as `ftp/iis-4`.
+    pub fn named(name: &str) -> Option<Kind> {
+        let listed = KINDS.iter().find(|(other, _)| *other == name).map(|(_, kind)| *kind);
+        listed.or_else(|| rules::find(name).map(Kind::Rules))
+    }
+
+    /// All names, in order.
+    pub fn names() -> Vec<&'static str> {
+        let mut names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+        names.extend(rules::all().map(|(_, rules)| rules.name.as_str()));
+        names.sort_unstable();
+        names
+    }
+
+    /// The service's name in records, without its face.
     pub fn name(self) -> &'static str {
-        match self {
-            Kind::Record => "record",
-            Kind::Echo => "echo",
+        if let Kind::Rules(place) = self {
+            return rules::at(place).map_or("", |rules| &rules.service);
         }
+        let name = KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name);
+        name.split('/').next().unwrap_or(name)
     }
 
     /// The kind at a port of a host.
@@ -37,6 +92,15 @@ impl Kind {
         match self {
             Kind::Record => Box::new(record::Record::default()),
             Kind::Echo => Box::new(echo::Echo),
+            Kind::Ftp(face) => Box::new(ftp::Ftp::new(face)),
+            Kind::Http(face) => Box::new(http::Http::new(face)),
+            Kind::Telnet(face) => Box::new(telnet::Telnet::new(face)),
+            Kind::Shell(shell) => Box::new(shell::Bare::new(shell)),
+            Kind::Socks => Box::new(socks::Socks::new()),
+            Kind::Rules(place) => match rules::at(place) {
+                Some(rules) => Box::new(rules::Talking::new(rules)),
+                None => Box::new(record::Record::default()),
+            },
         }
     }
 }

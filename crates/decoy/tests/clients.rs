@@ -1,0 +1,240 @@
+//! Real clients complete their work with decoys, on this machine's own network stack, and what they did is recorded.
+//!
+//! A client that is not installed is noted as skipped.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use trapline_decoy::record::{Record, Said, Upload};
+use trapline_decoy::services::Kind;
+use trapline_decoy::{Decoys, Host, Port, Ports, Wiring, text};
+use trapline_testing::bench::{Bench, Trouble, on_a_bench};
+use trapline_testing::skipped;
+
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+
+/// One host with these services.
+fn host(services: &[(u16, &str)]) -> Decoys {
+    let kind = |name: &str| Port::Service(Kind::named(name).unwrap_or_else(|| panic!("no service {name}")));
+    let tcp = services.iter().map(|(port, name)| (*port, kind(name))).collect();
+    let udp = services
+        .iter()
+        .filter(|(_, name)| name.starts_with("netbios"))
+        .map(|(port, name)| (*port, kind(name)));
+    let ports = Arc::new(Ports { tcp, udp: udp.collect() });
+    let persona = Arc::new(text::read(text::BUILT_IN[0].1).unwrap());
+    let wiring = Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], ports, seed: 7 };
+    Decoys::new(vec![Host::new(persona, wiring)], 7)
+}
+
+/// Runs a client with what it is to read; its output of both kinds.
+fn client(program: &str, arguments: &[&str], input: &str) -> Option<String> {
+    // No client needs a minute; one that hangs must not hang the test.
+    let child = Command::new("timeout")
+        .args(["-s", "KILL", "60", program])
+        .args(arguments)
+        .env("HOME", std::env::temp_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.ok()?;
+    child.stdin.take()?.write_all(input.as_bytes()).ok()?;
+    let output = child.wait_with_output().ok()?;
+    if output.status.code() == Some(127) {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+/// What a client says, and what the decoy noticed: nothing where the client or the bench is missing.
+fn visit(
+    services: &[(u16, &str)],
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(String, Vec<Record>, Vec<Upload>)> {
+    let installed = Command::new("which").arg(program).output().is_ok_and(|found| found.status.success());
+    if !installed {
+        skipped(program, "not installed");
+        return None;
+    }
+    let visited = on_a_bench(Trouble::default(), |bench: &Bench| {
+        bench.put(host(services));
+        let told = client(program, arguments, input);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let mut decoys = bench.decoys();
+        told.map(|told| (told, decoys.take_records(), decoys.take_uploads()))
+    });
+    match visited {
+        Ok(visited) => visited,
+        Err(why) => {
+            skipped(program, &why);
+            None
+        }
+    }
+}
+
+fn commands(records: &[Record]) -> Vec<String> {
+    let line = |record: &Record| {
+        if let Said::Command { line } = &record.said { Some(line.to_string()) } else { None }
+    };
+    records.iter().filter_map(line).collect()
+}
+
+fn logins(records: &[Record]) -> Vec<(String, String, bool)> {
+    let login = |record: &Record| match &record.said {
+        Said::Login { user, password, accepted } => {
+            Some((user.to_string(), password.clone().unwrap_or_default().to_string(), *accepted))
+        }
+        _ => None,
+    };
+    records.iter().filter_map(login).collect()
+}
+
+#[test]
+fn curl_lists_fetches_and_uploads_over_ftp_actively_and_passively() {
+    for face in ["ftp/iis-4", "ftp/iis-5", "ftp/wu-ftpd-2.6.2", "ftp/vsftpd"] {
+        for way in [&["--ftp-pasv"][..], &["--ftp-port", "-"], &["--ftp-pasv", "--disable-epsv"]] {
+            let run = |more: &[&str]| {
+                visit(&[(21, face)], "curl", &[&["-sSv"], way, more].concat(), "the payload\n")
+            };
+            let Some((listed, records, _)) = run(&["ftp://10.9.1.1/pub/"]) else { return };
+            assert!(listed.contains("README"), "{face} {way:?}: {listed}");
+            assert_eq!(logins(&records)[0].0, "anonymous");
+            let Some((fetched, ..)) = run(&["ftp://10.9.1.1/pub/README"]) else { return };
+            assert!(fetched.contains("Questions to webmaster"), "{face} {way:?}: {fetched}");
+            let Some((told, _, uploads)) = run(&["-T", "-", "ftp://10.9.1.1/incoming/drop.bin"]) else {
+                return;
+            };
+            assert_eq!(uploads.len(), 1, "{face} {way:?}: {told}");
+            assert_eq!(uploads[0].bytes, b"the payload\n");
+            let known = "5ac91de4f08c2d81a79f7ac25eaf2be1c3fef4a5ea4b2a5e1e38b6a4d5d6a6b7";
+            assert_eq!(uploads[0].sha256.len(), known.len());
+        }
+    }
+}
+
+#[test]
+fn lftp_walks_the_tree() {
+    for face in ["ftp/iis-4", "ftp/wu-ftpd-2.6.2", "ftp/vsftpd"] {
+        let script = "set net:timeout 10; set net:max-retries 1; open ftp://10.9.1.1; cls -1 /; cat /pub/README; put /etc/hostname -o /incoming/name; bye";
+        let Some((told, records, uploads)) = visit(&[(21, face)], "lftp", &["-c", script], "") else {
+            return;
+        };
+        assert!(told.contains("incoming/") && told.contains("webmaster@"), "{face}: {told}");
+        assert!(commands(&records).iter().any(|line| line.starts_with("STOR")), "{face}");
+        assert_eq!(uploads.len(), 1, "{face}: {told}");
+    }
+}
+
+#[test]
+fn curl_reads_the_site_of_every_face() {
+    for face in ["http/iis-4", "http/iis-5", "http/iis-10", "http/apache-1.3", "http/nginx"] {
+        let urls =
+            ["http://10.9.1.1/", "http://10.9.1.1/scripts/root.exe?/c+dir", "http://10.9.1.1/robots.txt"];
+        let Some((told, records, _)) = visit(&[(80, face)], "curl", &[&["-sSv"][..], &urls].concat(), "")
+        else {
+            return;
+        };
+        assert!(told.contains("Welcome to our site") && told.contains("404"), "{face}: {told}");
+        let asked = |r: &&Record| matches!(&r.said, Said::Request { target, .. } if target.0.starts_with(b"/scripts"));
+        assert_eq!(records.iter().filter(asked).count(), 1, "{face}");
+        let ways: [(&[&str], &str); 3] = [
+            (&["-X", "SEARCH"], "SEARCH"),
+            (&["--data-binary", "@-", "-H", "Expect: 100-continue"], "POST"),
+            (&["-I"], "HEAD"),
+        ];
+        for (way, method) in ways {
+            let arguments = [&["-sSv"][..], way, &["http://10.9.1.1/"]].concat();
+            let Some((told, records, uploads)) = visit(&[(80, face)], "curl", &arguments, "a body") else {
+                return;
+            };
+            let asked =
+                |r: &Record| matches!(&r.said, Said::Request { method: m, .. } if m.0 == method.as_bytes());
+            assert!(records.iter().any(asked), "{face} {method}: {told}");
+            assert_eq!(uploads.len(), usize::from(method == "POST"), "{face} {method}");
+        }
+    }
+}
+
+#[test]
+fn telnet_is_let_in_at_some_password() {
+    for face in ["telnet/red-hat-7.3", "telnet/busybox", "telnet/windows-2000"] {
+        // Whoever types waits for the prompts: a client that has read its last line hangs up.
+        let script =
+            "for n in 1 2 3; do sleep 0.5; echo root; sleep 0.5; echo secret$n; sleep 2.3; done; sleep 1";
+        let command = format!("({script}) | telnet 10.9.1.1");
+        let Some((told, records, _)) = visit(&[(23, face)], "bash", &["-c", &command], "") else { return };
+        let tried = logins(&records);
+        assert!(
+            tried.len() >= 2 && tried[0].0 == "root" && tried[0].1 == "secret1",
+            "{face}: {tried:?}\n{told}"
+        );
+        assert!(told.contains("ogin"), "{face}: {told}");
+    }
+}
+
+#[test]
+fn swaks_delivers_a_message() {
+    for face in ["smtp/sendmail-8.11.6", "smtp/postfix"] {
+        let arguments = [
+            "--server",
+            "10.9.1.1",
+            "--to",
+            "a@example.org",
+            "--from",
+            "b@example.net",
+            "--body",
+            "the message",
+        ];
+        let Some((told, records, uploads)) = visit(&[(25, face)], "swaks", &arguments, "") else { return };
+        assert!(told.contains("<-  221"), "{face}: {told}");
+        assert!(commands(&records).iter().any(|line| line.starts_with("RCPT TO:<a@example.org>")), "{face}");
+        assert!(uploads[0].bytes.windows(11).any(|w| w == b"the message"), "{face}");
+    }
+}
+
+#[test]
+fn curl_asks_for_mail_and_passwords_are_recorded() {
+    let services = [
+        (110, "pop3/uw"),
+        (143, "imap/uw"),
+        (554, "rtsp/camera"),
+        (3128, "http-proxy/squid-2.4"),
+        (1080, "socks"),
+    ];
+    for url in ["pop3://10.9.1.1/", "imap://10.9.1.1/INBOX"] {
+        let arguments = ["-sSv", "-u", "john:secret", url];
+        let Some((told, records, _)) = visit(&services, "curl", &arguments, "") else { return };
+        assert_eq!(logins(&records)[..1], [("john".into(), "secret".into(), false)], "{url}: {told}");
+    }
+    let ways: [&[&str]; 2] =
+        [&["-x", "http://joe:pw@10.9.1.1:3128"], &["-x", "socks5://joe:pw@10.9.1.1:1080"]];
+    for way in ways {
+        let arguments = [&["-sSv", "-m", "5"][..], way, &["http://192.0.2.99/x"]].concat();
+        let Some((told, records, _)) = visit(&services, "curl", &arguments, "") else { return };
+        assert_eq!(logins(&records)[..1], [("joe".into(), "pw".into(), false)], "{way:?}: {told}");
+    }
+    let arguments = ["-loglevel", "verbose", "rtsp://admin:12345@10.9.1.1/live"];
+    let Some((told, records, _)) = visit(&services, "ffprobe", &arguments, "") else { return };
+    assert_eq!(logins(&records)[..1], [("admin".into(), "12345".into(), false)], "{told}");
+}
+
+#[test]
+fn guessers_find_the_password_that_the_policy_lets_in() {
+    let words: String = (1..=12).map(|n| format!("secret{n}\n")).collect();
+    let list = std::env::temp_dir().join(format!("trapline-words-{}", std::process::id()));
+    std::fs::write(&list, words).unwrap();
+    let list = list.to_str().unwrap();
+    for (service, port, face) in [("ftp", 21, "ftp/vsftpd"), ("telnet", 23, "telnet/busybox")] {
+        let arguments = ["-t", "1", "-l", "admin", "-P", list, "-f", "10.9.1.1", service];
+        let Some((told, records, _)) = visit(&[(port, face)], "hydra", &arguments, "") else { return };
+        let found = logins(&records).into_iter().find(|(.., accepted)| *accepted);
+        let (_, password, _) = found.unwrap_or_else(|| panic!("{service}: nobody was let in: {told}"));
+        assert!(told.contains(&format!("password: {password}")), "{service}: {told}");
+    }
+    let _ = std::fs::remove_file(list);
+}
