@@ -19,7 +19,7 @@ use crate::layout::Offer;
 use crate::limits::{self, Counts};
 use crate::numbers::Random;
 use crate::record::{Record, Said, Text, Upload};
-use crate::service::{Event, Orders, Service, Turn};
+use crate::service::{Event, Fetch, Orders, Service, Turn};
 use crate::services::{Kind, datagram};
 use crate::site::Site;
 use crate::tcp::connection::{Connection, End, State};
@@ -48,6 +48,9 @@ pub struct Decoys {
     due: BinaryHeap<Reverse<(Time, u32)>>,
     expected: HashMap<(u32, u16), Expected>,
     held: usize,
+    /// Answers that were longer than their question, and since when they are counted.
+    longer: (Time, u32),
+    fetches: Vec<Fetching>,
     counts: Counts,
     records: Vec<Record>,
     uploads: Vec<Upload>,
@@ -121,6 +124,22 @@ struct Expected {
     until: Time,
 }
 
+/// A file that is being fetched by TFTP (RFC 1350).
+#[derive(Debug)]
+struct Fetching {
+    /// The connection on which it was asked for, with its Ethernet address; the local port is the transfer's.
+    flow: Flow,
+    /// The port that the server answers from.
+    server_port: Option<u16>,
+    service: &'static str,
+    file: Vec<u8>,
+    block: u16,
+    bytes: u64,
+    kept: Vec<u8>,
+    until: Time,
+    again: Time,
+}
+
 impl Decoys {
     /// Hosts that have just been switched on. Of two hosts with one address the first has it. Everything random derives from `seed`.
     pub fn new(hosts: Vec<Host>, seed: u64) -> Self {
@@ -145,6 +164,8 @@ impl Decoys {
             due: BinaryHeap::new(),
             expected: HashMap::new(),
             held: 0,
+            longer: (0, 0),
+            fetches: Vec::new(),
             counts: Counts::default(),
             records: Vec::new(),
             uploads: Vec::new(),
@@ -183,7 +204,8 @@ impl Decoys {
     /// When [`Decoys::on_time`] is to be called next, at the latest.
     pub fn next(&self) -> Option<Time> {
         let due = self.due.peek().map(|Reverse((at, _))| *at);
-        [due, self.half_open.next()].into_iter().flatten().min()
+        let fetches = self.fetches.iter().map(|f| f.again.min(f.until)).min();
+        [due, self.half_open.next(), fetches].into_iter().flatten().min()
     }
 
     /// Takes an Ethernet frame at `now`; what the hosts say to it is added to `out`.
@@ -304,6 +326,13 @@ impl Decoys {
 
     fn udp(&mut self, place: u32, heard: &Heard<'_>, udp: &UdpView<'_>, out: &mut Frames) {
         let port = udp.dst_port();
+        let fetching = |f: &Fetching| {
+            (f.flow.key.host, f.flow.key.peer, f.flow.key.port) == (place, heard.src, port)
+                && f.server_port.is_none_or(|p| p == udp.src_port())
+        };
+        if let Some(at) = self.fetches.iter().position(fetching) {
+            return self.fetched(at, udp.src_port(), udp.payload(), out);
+        }
         let host = &mut self.hosts[place as usize];
         match host.wiring().ports.udp(port) {
             Port::Closed => host.unreachable(heard, out),
@@ -318,6 +347,7 @@ impl Decoys {
                     peer_port: udp.src_port(),
                     local: heard.dst,
                     port,
+                    mac: host.wiring().mac,
                     site: &site,
                     accept: self.accept.entry(place).or_default(),
                     data_port: 0,
@@ -330,13 +360,24 @@ impl Decoys {
                 for said in std::mem::take(&mut orders.records) {
                     self.note(&key, "udp", kind.name(), said);
                 }
-                // Never more than was asked: nobody's flood becomes larger here.
-                if !orders.say.is_empty() && orders.say.len() <= question.len() {
+                if orders.say.len() > question.len() && !self.may_be_longer(kind) {
+                    self.counts.too_long += 1;
+                } else if !orders.say.is_empty() {
                     let flow = Flow { key, mac: heard.from_mac };
                     self.hosts[place as usize].datagram(&flow, &orders.say, out);
                 }
             }
         }
+    }
+
+    /// Whether an answer may be longer than its question: of services that cannot do otherwise, a few.
+    fn may_be_longer(&mut self, kind: Kind) -> bool {
+        let (since, count) = &mut self.longer;
+        if self.now - *since >= limits::LONGER_ANSWERS_IN {
+            (*since, *count) = (self.now, 0);
+        }
+        *count += 1;
+        kind == Kind::NetbiosNames && *count <= limits::LONGER_ANSWERS
     }
 
     /// Does what is due at `now`: what went unanswered again, what services waited for, what was idle too long.
@@ -360,6 +401,88 @@ impl Decoys {
             self.look_at(id, out);
         }
         self.expected.retain(|_, expected| expected.until >= now);
+        self.ask_again(out);
+    }
+
+    /// Begins to fetch a file from who told the host to, and from nobody else.
+    fn fetch(&mut self, key: &Key, mac: Mac, service: &'static str, fetch: Fetch, out: &mut Frames) {
+        let host = &mut self.hosts[key.host as usize];
+        if !host.wiring().fetch || fetch.server != key.peer || fetch.file.len() > 255 {
+            return;
+        }
+        if self.fetches.len() >= limits::FETCHES {
+            self.counts.not_fetched += 1;
+            return;
+        }
+        let flow = Flow { key: Key { port: host.ephemeral_port(), peer_port: TFTP, ..*key }, mac };
+        let (until, again) = (self.now + limits::FETCH_FOR, self.now);
+        let (file, kept) = (fetch.file, Vec::new());
+        self.fetches.push(Fetching {
+            flow,
+            server_port: None,
+            service,
+            file,
+            block: 0,
+            bytes: 0,
+            kept,
+            until,
+            again,
+        });
+        self.ask_again(out);
+    }
+
+    /// Asks for the files whose next part is overdue, and gives those up that take too long.
+    fn ask_again(&mut self, out: &mut Frames) {
+        let now = self.now;
+        let mut at = 0;
+        while let Some(fetching) = self.fetches.get_mut(at) {
+            if fetching.until <= now {
+                self.counts.not_fetched += 1;
+                let Fetching { flow, service, file, bytes, kept, .. } = self.fetches.swap_remove(at);
+                if bytes > 0 {
+                    self.keep(&flow.key, service, Text(file), bytes, kept);
+                }
+                continue;
+            }
+            if fetching.again <= now {
+                fetching.again = now + limits::FETCH_AGAIN;
+                let question = match fetching.server_port {
+                    None => [&[0, 1], &fetching.file[..], b"\0octet\0"].concat(),
+                    Some(_) => acknowledgement(fetching.block),
+                };
+                self.hosts[fetching.flow.key.host as usize].datagram(&fetching.flow, &question, out);
+            }
+            at += 1;
+        }
+    }
+
+    /// A part of a file.
+    fn fetched(&mut self, at: usize, from: u16, message: &[u8], out: &mut Frames) {
+        const BLOCK: usize = 512;
+        let fetching = &mut self.fetches[at];
+        let [0, 3, high, low, data @ ..] = message else {
+            // An error, or no TFTP at all.
+            self.counts.not_fetched += 1;
+            self.fetches.swap_remove(at);
+            return;
+        };
+        let block = u16::from_be_bytes([*high, *low]);
+        if block != fetching.block.wrapping_add(1) || data.len() > BLOCK {
+            return;
+        }
+        fetching.server_port = Some(from);
+        fetching.flow.key.peer_port = from;
+        fetching.block = block;
+        fetching.bytes += data.len() as u64;
+        fetching.again = self.now + limits::FETCH_AGAIN;
+        let room = limits::UPLOAD.saturating_sub(fetching.kept.len()).min(data.len());
+        fetching.kept.extend_from_slice(&data[..room]);
+        let flow = fetching.flow;
+        self.hosts[flow.key.host as usize].datagram(&flow, &acknowledgement(block), out);
+        if data.len() < BLOCK || self.fetches[at].kept.len() >= limits::UPLOAD {
+            let Fetching { service, file, bytes, kept, .. } = self.fetches.swap_remove(at);
+            self.keep(&flow.key, service, Text(file), bytes, kept);
+        }
     }
 
     fn look_at(&mut self, id: u32, out: &mut Frames) {
@@ -459,12 +582,14 @@ impl Decoys {
         {
             data_port = host.ephemeral_port();
         }
+        let host_mac = self.hosts[key.host as usize].wiring().mac;
         let mut turn = Turn {
             now: self.now,
             peer: key.peer,
             peer_port: key.peer_port,
             local: key.local,
             port: key.port,
+            mac: host_mac,
             site: &talk.site,
             accept: self.accept.entry(key.host).or_default(),
             data_port,
@@ -491,6 +616,10 @@ impl Decoys {
         }
         for (file, bytes, kept) in orders.uploads {
             self.keep(&key, name, file, bytes, kept);
+        }
+        let mac = self.slots[id as usize].connection.as_ref().map(|c| c.flow.mac);
+        if let Some((fetch, mac)) = orders.fetch.zip(mac) {
+            self.fetch(&key, mac, name, fetch, out);
         }
         let slot = &mut self.slots[id as usize];
         if let Some(idle_for) = orders.idle_for {
@@ -714,12 +843,14 @@ impl Decoys {
         let (Some(mut talk), Some(connection)) = (slot.talk.take(), &slot.connection) else { return };
         let key = connection.flow.key;
         let mut orders = Orders::default();
+        let host_mac = self.hosts[key.host as usize].wiring().mac;
         let mut turn = Turn {
             now: self.now,
             peer: key.peer,
             peer_port: key.peer_port,
             local: key.local,
             port: key.port,
+            mac: host_mac,
             site: &talk.site,
             accept: self.accept.entry(key.host).or_default(),
             data_port: 0,
@@ -819,6 +950,13 @@ impl Decoys {
     }
 }
 
+/// Where TFTP servers listen.
+const TFTP: u16 = 69;
+
+fn acknowledgement(block: u16) -> Vec<u8> {
+    [&[0, 4][..], &block.to_be_bytes()].concat()
+}
+
 /// TCP, UDP (where it has one) and ICMP checksums, over the whole of an unfragmented packet.
 fn transport_checksum_is_right(packet: &Packet<'_>, bytes: &[u8]) -> bool {
     let Some(body) = bytes.get(usize::from(packet.ip_header_len)..) else { return false };
@@ -859,7 +997,7 @@ mod tests {
             [(80, Port::Record), (7, Port::Service(Kind::Echo)), (23, Port::Tarpit), (99, Port::Silent)];
         let udp = [(7, Port::Service(Kind::Echo)), (99, Port::Silent)];
         let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into() });
-        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], ports, seed: 5 };
+        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], ports, fetch: false, seed: 5 };
         Decoys::new(vec![Host::new(persona.into(), wiring)], 5)
     }
 

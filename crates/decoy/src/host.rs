@@ -65,6 +65,8 @@ pub struct Wiring {
     pub addresses: Vec<Ipv4Addr>,
     /// What its ports do; shared by hosts that are alike.
     pub ports: Arc<Ports>,
+    /// Whether it gets a file by TFTP from the very peer that tells it to; it never asks anybody else.
+    pub fetch: bool,
     /// From which everything random derives.
     pub seed: u64,
 }

@@ -44,6 +44,18 @@ pub const IDLE_FOR: Time = 300 * SECOND;
 /// How long a SYN cookie is good, at least.
 pub const COOKIE_FOR: Time = 64 * SECOND;
 
+/// Answers to datagrams that may be longer than the question, of all hosts together, in [`LONGER_ANSWERS_IN`]: so few that nobody's
+/// flood becomes larger here.
+pub const LONGER_ANSWERS: u32 = 20;
+/// The time that these are counted over.
+pub const LONGER_ANSWERS_IN: Time = 10 * SECOND;
+/// Files that are being fetched at the same time.
+pub const FETCHES: usize = 64;
+/// How long one may take.
+pub const FETCH_FOR: Time = 60 * SECOND;
+/// How long a part of one is waited for before it is asked for again.
+pub const FETCH_AGAIN: Time = 2 * SECOND;
+
 /// Bytes of one line that a service reads before it takes the line as ended.
 pub const LINE: usize = 8_192;
 /// Bytes that a record keeps of what was said.
@@ -72,6 +84,10 @@ pub struct Counts {
     pub unsaid: u64,
     /// Received bytes that were dropped because too many before them were missing.
     pub beyond_gaps: u64,
+    /// Answers to datagrams that were not sent because they were longer than the question.
+    pub too_long: u64,
+    /// Files that were not fetched: too many at once, or nobody gave them.
+    pub not_fetched: u64,
     /// Uploaded bytes that were not kept.
     pub not_kept: u64,
     /// Records that were dropped because nobody took them away.

