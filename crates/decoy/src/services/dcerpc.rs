@@ -200,7 +200,7 @@ impl Rpc {
                 out.extend(NOT_REGISTERED.to_le_bytes());
                 Ok(out)
             }
-            (&SERVER_SERVICE, 15 | 36, Some(server)) => Ok(shares(server)),
+            (&SERVER_SERVICE, 15 | 36, Some(server)) => Ok(shares(server, stub)),
             (&SERVER_SERVICE, 21, Some(server)) => Ok(information(server)),
             _ => Err(OUT_OF_RANGE),
         }
@@ -255,24 +255,51 @@ fn looked_up(stub: &[u8], turn: &Turn<'_>) -> Vec<u8> {
     out
 }
 
-/// `NetrShareEnum` at level 1.
-fn shares(server: &Server) -> Vec<u8> {
-    let count = server.shares.len() as u32;
+/// `NetrShareEnum` (MS-SRVS 3.1.4.8) at the levels 1 and 2.
+fn shares(server: &Server, stub: &[u8]) -> Vec<u8> {
+    const UNKNOWN_LEVEL: u32 = 124;
+    let level = level(stub).unwrap_or(1);
     let mut out = Vec::new();
-    let mut put = |number: u32| out.extend(number.to_le_bytes());
-    [1, 1, 0x2_0000, count, 0x2_0004, count].into_iter().for_each(&mut put);
-    for place in 0..count {
-        let (_, kind, _) = server.shares[place as usize];
-        [0x2_0008 + 8 * place, kind, 0x2_000c + 8 * place].into_iter().for_each(&mut put);
+    if !matches!(level, 1 | 2) {
+        [level, level, 0, 0, 0, UNKNOWN_LEVEL].iter().for_each(|number| out.extend(number.to_le_bytes()));
+        return out;
     }
-    for (name, _, comment) in &server.shares {
+    let count = server.shares.len() as u32;
+    let mut pointer = 0x2_0004;
+    let mut next = || {
+        pointer += 4;
+        pointer
+    };
+    let mut put = |number: u32| out.extend(number.to_le_bytes());
+    [level, level, 0x2_0000, count, 0x2_0004, count].into_iter().for_each(&mut put);
+    for (_, kind, _) in &server.shares {
+        [next(), *kind, next()].into_iter().for_each(&mut put);
+        if level == 2 {
+            // No limit of users, none there, a path, no password.
+            [0, u32::MAX, 0, next(), 0].into_iter().for_each(&mut put);
+        }
+    }
+    for (name, kind, comment) in &server.shares {
         string(&mut out, name);
         string(&mut out, comment);
+        if level == 2 {
+            const PIPES: u32 = 3;
+            string(&mut out, if kind & 0xff == PIPES { "" } else { "C:\\" });
+        }
     }
     for number in [count, 0, 0] {
         out.extend(u32::to_le_bytes(number));
     }
     out
+}
+
+/// The level that a call asks for, after the name of the server.
+fn level(stub: &[u8]) -> Option<u32> {
+    if le32(stub, 0)? == 0 {
+        return le32(stub, 4);
+    }
+    let name = (le32(stub, 12)? as usize).checked_mul(2)?.next_multiple_of(4);
+    le32(stub, name.checked_add(16)?)
 }
 
 /// `NetrServerGetInfo` at level 101.
