@@ -409,3 +409,42 @@ fn blaster_leaves_its_command_and_its_file() {
         }
     }
 }
+
+#[test]
+fn openssh_is_refused_let_in_and_answered() {
+    let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password";
+    for more in ["", "-m hmac-sha2-256 -c aes256-ctr", "-c aes192-ctr"] {
+        let command = format!(
+            "for n in $(seq 12); do sshpass -p word$n ssh {options} {more} root@10.9.1.1 'uname -a; id' && break; done"
+        );
+        let services = [(22, "ssh/openssh-9.2p1")];
+        let Some((told, records, _)) = visit(&services, "sshpass", &["-p", "x", "bash", "-c", &command], "")
+        else {
+            return;
+        };
+        assert!(
+            told.contains("Permission denied")
+                && told.contains("Debian 6.1.90")
+                && told.contains("uid=0(root)"),
+            "{more}: {told}"
+        );
+        let tried = logins(&records);
+        assert!(tried.len() >= 2 && tried.last().is_some_and(|(.., accepted)| *accepted), "{tried:?}");
+        assert_eq!(commands(&records), ["uname -a; id"]);
+        let named =
+            |r: &Record| matches!(&r.said, Said::Client { name } if name.0.starts_with(b"SSH-2.0-OpenSSH"));
+        assert!(records.iter().any(named));
+    }
+    // A shell at a terminal, typed into after it was let in.
+    let command = format!(
+        "for n in $(seq 12); do (sleep 4; echo w; sleep 0.3; echo exit) | sshpass -p word$n ssh -tt {options} root@10.9.1.1 && break; done"
+    );
+    let Some((told, records, _)) = visit(&[(22, "ssh/openssh-9.2p1")], "bash", &["-c", &command], "") else {
+        return;
+    };
+    assert!(
+        told.contains("pts/0    10.9.0.1") && commands(&records).contains(&"exit".to_owned()),
+        "{told} {:?}",
+        commands(&records)
+    );
+}

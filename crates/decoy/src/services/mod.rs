@@ -10,6 +10,7 @@ pub mod rules;
 mod shell;
 mod smb;
 mod socks;
+mod ssh;
 mod tds;
 mod telnet;
 
@@ -41,12 +42,14 @@ pub enum Kind {
     Smb(smb::Face),
     /// Microsoft SQL Server.
     Tds,
+    /// SSH.
+    Ssh(ssh::Face),
     /// A service that is text: its place among those built in.
     Rules(u8),
 }
 
 /// Names and kinds of the services that are no text.
-const KINDS: [(&str, Kind); 25] = [
+const KINDS: [(&str, Kind); 27] = [
     ("record", Kind::Record),
     ("echo", Kind::Echo),
     ("ftp/iis-4", Kind::Ftp(ftp::Face::Iis4)),
@@ -72,6 +75,8 @@ const KINDS: [(&str, Kind); 25] = [
     ("smb/windows-2000", Kind::Smb(smb::Face::Windows2000)),
     ("smb/windows-xp", Kind::Smb(smb::Face::WindowsXp)),
     ("mssql", Kind::Tds),
+    ("ssh/openssh-3.1p1", Kind::Ssh(ssh::Face::OpenSsh31)),
+    ("ssh/openssh-9.2p1", Kind::Ssh(ssh::Face::OpenSsh92)),
 ];
 
 impl Kind {
@@ -112,6 +117,7 @@ impl Kind {
             Kind::Record | Kind::NetbiosNames => Box::new(record::Record::default()),
             Kind::EndpointMapper => Box::new(dcerpc::Mapper::new()),
             Kind::Smb(face) => Box::new(smb::Smb::new(face)),
+            Kind::Ssh(face) => Box::new(ssh::Ssh::new(face)),
             Kind::Tds => Box::new(tds::Tds::new()),
             Kind::Echo => Box::new(echo::Echo),
             Kind::Ftp(face) => Box::new(ftp::Ftp::new(face)),

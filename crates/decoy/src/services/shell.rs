@@ -13,6 +13,8 @@ pub enum Shell {
     WindowsXp,
     /// bash of Red Hat Linux 7.3.
     RedHat,
+    /// bash of Debian 12.
+    Debian,
     /// ash of BusyBox, as routers and cameras have it.
     BusyBox,
 }
@@ -28,6 +30,9 @@ impl Shell {
                 "Microsoft Windows XP [Version 5.1.2600]\r\n(C) Copyright 1985-2001 Microsoft Corp.\r\n\r\n"
             }
             Shell::RedHat => "",
+            Shell::Debian => {
+                "\r\nThe programs included with the Debian GNU/Linux system are free software;\r\nthe exact distribution terms for each program are described in the\r\nindividual files in /usr/share/doc/*/copyright.\r\n\r\nDebian GNU/Linux comes with ABSOLUTELY NO WARRANTY, to the extent\r\npermitted by applicable law.\r\n"
+            }
             Shell::BusyBox => {
                 "\r\n\r\nBusyBox v1.19.4 (2013-11-15 11:20:41 CST) built-in shell (ash)\r\nEnter 'help' for a list of built-in commands.\r\n\r\n"
             }
@@ -41,6 +46,10 @@ impl Shell {
             Shell::WindowsXp => "C:\\WINDOWS\\system32>".into(),
             Shell::RedHat => {
                 format!("[{user}@{} {user}]{} ", turn.site.machine(), if user == "root" { '#' } else { '$' })
+            }
+            Shell::Debian => {
+                let end = if user == "root" { '#' } else { '$' };
+                format!("{user}@{}:~{end} ", turn.site.machine())
             }
             Shell::BusyBox => "# ".into(),
         }
@@ -137,6 +146,9 @@ impl Shell {
             "hostname" => format!("{host}\r\n"),
             "pwd" => if user == "root" { "/root\r\n".into() } else { format!("/home/{user}\r\n") },
             "uname" if words.contains(&"-a") && busy => format!("Linux {host} 2.6.36 #1 Wed Jul 3 15:37:16 CST 2013 mips GNU/Linux\r\n"),
+            "uname" if words.contains(&"-a") && self == Shell::Debian => format!(
+                "Linux {host} 6.1.0-21-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.90-1 (2024-05-03) x86_64 GNU/Linux\r\n"
+            ),
             "uname" if words.contains(&"-a") => format!("Linux {host} 2.4.18-3 #1 Thu Apr 18 07:37:53 EDT 2002 i686 unknown\r\n"),
             "uname" => "Linux\r\n".into(),
             "w" | "who" => format!("{user}     pts/0    {}\r\n", turn.peer),

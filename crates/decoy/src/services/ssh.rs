@@ -1,0 +1,717 @@
+//! SSH (RFC 4253, 4252, 4254): identification, key exchange, logins by policy, a shell that runs nothing.
+//!
+//! The current face speaks what hardened servers are told to leave on: curve25519 (RFC 8731), Ed25519 (RFC 8709), AES in counter mode
+//! (RFC 4344), HMAC-SHA-256. The face of 2002 shows its identification and its lists as OpenSSH 3.1p1 had them; no client of
+//! today would go on from there.
+
+use aes::cipher::{KeyIvInit, StreamCipher};
+use ed25519_dalek::{Signer, SigningKey};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use super::shell::Shell;
+use crate::limits::{RECORDED, SECOND};
+use crate::record::{Said, Text};
+use crate::service::{Event, Service, Turn};
+
+/// Whose server it looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// OpenSSH 3.1p1 of Red Hat Linux 7.3.
+    OpenSsh31,
+    /// OpenSSH 9.2p1 of Debian 12.
+    OpenSsh92,
+}
+
+impl Face {
+    fn identification(self) -> &'static str {
+        match self {
+            Face::OpenSsh31 => "SSH-1.99-OpenSSH_3.1p1",
+            Face::OpenSsh92 => "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3",
+        }
+    }
+
+    /// Lists of algorithms in the order of RFC 4253 7.1: key exchange, host keys, ciphers, codes, compression.
+    fn algorithms(self) -> [&'static str; 5] {
+        match self {
+            Face::OpenSsh31 => [
+                "diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1",
+                "ssh-rsa,ssh-dss",
+                "aes128-cbc,3des-cbc,blowfish-cbc,cast128-cbc,arcfour,aes192-cbc,aes256-cbc,rijndael-cbc@lysator.liu.se",
+                "hmac-md5,hmac-sha1,hmac-ripemd160,hmac-ripemd160@openssh.com,hmac-sha1-96,hmac-md5-96",
+                "none,zlib",
+            ],
+            Face::OpenSsh92 => [
+                "curve25519-sha256,curve25519-sha256@libssh.org",
+                "ssh-ed25519",
+                "aes128-ctr,aes192-ctr,aes256-ctr",
+                "hmac-sha2-256-etm@openssh.com,hmac-sha2-256",
+                "none,zlib@openssh.com",
+            ],
+        }
+    }
+}
+
+const DISCONNECT: u8 = 1;
+const SERVICE_REQUEST: u8 = 5;
+const SERVICE_ACCEPT: u8 = 6;
+const KEX_INIT: u8 = 20;
+const NEW_KEYS: u8 = 21;
+const ECDH_INIT: u8 = 30;
+const ECDH_REPLY: u8 = 31;
+const AUTH_REQUEST: u8 = 50;
+const AUTH_FAILURE: u8 = 51;
+const AUTH_SUCCESS: u8 = 52;
+const GLOBAL_REQUEST: u8 = 80;
+const REQUEST_FAILURE: u8 = 82;
+const CHANNEL_OPEN: u8 = 90;
+const CHANNEL_CONFIRMATION: u8 = 91;
+const CHANNEL_FAILURE: u8 = 92;
+const CHANNEL_DATA: u8 = 94;
+const CHANNEL_EOF: u8 = 96;
+const CHANNEL_CLOSE: u8 = 97;
+const CHANNEL_REQUEST: u8 = 98;
+const CHANNEL_SUCCESS: u8 = 99;
+const UNIMPLEMENTED: u8 = 3;
+
+/// The longest packet that is read (RFC 4253 6.1).
+const PACKET: usize = 35_000;
+/// Passwords of one connection, as `MaxAuthTries` has it.
+const TRIES: u32 = 6;
+
+/// Keys of one direction.
+struct Keys {
+    cipher: Cipher,
+    mac: [u8; 32],
+    /// Whether the code is over what is encrypted.
+    encrypted_first: bool,
+}
+
+enum Cipher {
+    Aes128(ctr::Ctr128BE<aes::Aes128>),
+    Aes192(ctr::Ctr128BE<aes::Aes192>),
+    Aes256(ctr::Ctr128BE<aes::Aes256>),
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Keys")
+    }
+}
+
+impl Keys {
+    fn new(
+        cipher: &str,
+        encrypted_first: bool,
+        iv: &[u8; 32],
+        key: &[u8; 32],
+        mac: [u8; 32],
+    ) -> Option<Keys> {
+        let cipher = match cipher {
+            "aes128-ctr" => Cipher::Aes128(ctr::Ctr128BE::new_from_slices(&key[..16], &iv[..16]).ok()?),
+            "aes192-ctr" => Cipher::Aes192(ctr::Ctr128BE::new_from_slices(&key[..24], &iv[..16]).ok()?),
+            _ => Cipher::Aes256(ctr::Ctr128BE::new_from_slices(key, &iv[..16]).ok()?),
+        };
+        Some(Keys { cipher, mac, encrypted_first })
+    }
+
+    fn apply(&mut self, bytes: &mut [u8]) {
+        match &mut self.cipher {
+            Cipher::Aes128(cipher) => cipher.apply_keystream(bytes),
+            Cipher::Aes192(cipher) => cipher.apply_keystream(bytes),
+            Cipher::Aes256(cipher) => cipher.apply_keystream(bytes),
+        }
+    }
+
+    fn code(&self, sequence: u32, packet: &[u8]) -> [u8; 32] {
+        // Any length of key is right for this code.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.mac) else { return [0; 32] };
+        mac.update(&sequence.to_be_bytes());
+        mac.update(packet);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Directions {
+    come: Option<Keys>,
+    go: Option<Keys>,
+    come_sequence: u32,
+    go_sequence: u32,
+}
+
+/// Where a channel is.
+#[derive(Debug, Default)]
+struct Channel {
+    theirs: u32,
+    line: Vec<u8>,
+    shell: bool,
+    terminal: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Ssh {
+    face: Face,
+    begun: Vec<u8>,
+    /// The length of the packet whose first block has been decrypted.
+    deciphered: Option<usize>,
+    client: Option<Vec<u8>>,
+    own_init: Vec<u8>,
+    their_init: Vec<u8>,
+    session: Option<[u8; 32]>,
+    /// Keys for what comes, until the peer says that it uses them.
+    waiting: Option<Keys>,
+    keys: Directions,
+    user: Vec<u8>,
+    tries: u32,
+    inside: bool,
+    channel: Option<Channel>,
+    /// A refusal that takes its time.
+    refusing: bool,
+    over: bool,
+}
+
+impl Ssh {
+    pub fn new(face: Face) -> Self {
+        Ssh {
+            face,
+            begun: Vec::new(),
+            deciphered: None,
+            client: None,
+            own_init: Vec::new(),
+            their_init: Vec::new(),
+            session: None,
+            waiting: None,
+            keys: Directions::default(),
+            user: Vec::new(),
+            tries: 0,
+            inside: false,
+            channel: None,
+            refusing: false,
+            over: false,
+        }
+    }
+
+    fn shell(&self) -> Shell {
+        if self.face == Face::OpenSsh31 { Shell::RedHat } else { Shell::Debian }
+    }
+
+    /// Sends one message as a packet.
+    fn send(&mut self, message: &[u8], turn: &mut Turn<'_>) {
+        let block = if self.keys.go.is_some() { 16 } else { 8 };
+        let clear = self.keys.go.as_ref().is_some_and(|keys| keys.encrypted_first);
+        let unpadded = if clear { 1 } else { 5 } + message.len();
+        let mut padding = block - unpadded % block;
+        if padding < 4 {
+            padding += block;
+        }
+        let mut packet = ((1 + message.len() + padding) as u32).to_be_bytes().to_vec();
+        packet.push(padding as u8);
+        packet.extend(message);
+        packet.resize(packet.len() + padding, 0);
+        let sequence = self.keys.go_sequence;
+        if let Some(keys) = &mut self.keys.go {
+            if keys.encrypted_first {
+                keys.apply(&mut packet[4..]);
+                let code = keys.code(sequence, &packet);
+                packet.extend(code);
+            } else {
+                let code = keys.code(sequence, &packet);
+                keys.apply(&mut packet);
+                packet.extend(code);
+            }
+        }
+        self.keys.go_sequence = sequence.wrapping_add(1);
+        turn.say(packet);
+    }
+
+    /// The next whole message that came; an error where the packet is none.
+    fn next_message(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        let Some(head) = self.begun.first_chunk::<4>().copied() else { return Ok(None) };
+        let code_length = if self.keys.come.is_some() { 32 } else { 0 };
+        let length = match (&mut self.keys.come, self.deciphered) {
+            (Some(keys), None) if !keys.encrypted_first => {
+                if self.begun.len() < 16 {
+                    return Ok(None);
+                }
+                keys.apply(&mut self.begun[..16]);
+                u32::from_be_bytes([self.begun[0], self.begun[1], self.begun[2], self.begun[3]]) as usize
+            }
+            (_, Some(length)) => length,
+            _ => u32::from_be_bytes(head) as usize,
+        };
+        if !(5..=PACKET).contains(&length) {
+            return Err(());
+        }
+        self.deciphered = self.keys.come.as_ref().filter(|keys| !keys.encrypted_first).map(|_| length);
+        let whole = 4 + length + code_length;
+        if self.begun.len() < whole {
+            return Ok(None);
+        }
+        let mut packet: Vec<u8> = self.begun.drain(..whole).collect();
+        self.deciphered = None;
+        let code = packet.split_off(4 + length);
+        let sequence = self.keys.come_sequence;
+        if let Some(keys) = &mut self.keys.come {
+            let right = if keys.encrypted_first {
+                let right = keys.code(sequence, &packet) == code[..];
+                keys.apply(&mut packet[4..]);
+                right
+            } else {
+                if length > 12 {
+                    keys.apply(&mut packet[16..]);
+                }
+                keys.code(sequence, &packet) == code[..]
+            };
+            if !right {
+                return Err(());
+            }
+        }
+        self.keys.come_sequence = sequence.wrapping_add(1);
+        let padding = usize::from(packet[4]);
+        let end = (4 + length).checked_sub(padding).filter(|end| *end > 5).ok_or(())?;
+        Ok(Some(packet[5..end].to_vec()))
+    }
+
+    fn identified(&mut self, turn: &mut Turn<'_>) {
+        // Other lines may come first (RFC 4253 4.2); a client sends none.
+        let Some(end) = self.begun.iter().take(255).position(|byte| *byte == b'\n') else {
+            if self.begun.len() > 255 {
+                self.refuse("Invalid SSH identification string.\r\n", turn);
+            }
+            return;
+        };
+        let line: Vec<u8> = self.begun.drain(..=end).collect();
+        let line = line.trim_ascii_end().to_vec();
+        turn.record(Said::Client { name: line.as_slice().into() });
+        if !line.starts_with(b"SSH-2.0-") && !line.starts_with(b"SSH-1.99-") {
+            return self.refuse("Invalid SSH identification string.\r\n", turn);
+        }
+        self.client = Some(line);
+        let mut init = vec![KEX_INIT];
+        let mut random = turn.site.draw(&format!("cookie {} {}", turn.now, turn.peer_port));
+        init.extend(random.bits().to_be_bytes());
+        init.extend(random.bits().to_be_bytes());
+        let [kex, keys, ciphers, codes, compressions] = self.face.algorithms();
+        for list in [kex, keys, ciphers, ciphers, codes, codes, compressions, compressions, "", ""] {
+            string(&mut init, list.as_bytes());
+        }
+        init.extend([0; 5]);
+        self.own_init.clone_from(&init);
+        self.send(&init, turn);
+    }
+
+    fn refuse(&mut self, why: &str, turn: &mut Turn<'_>) {
+        turn.say(why);
+        turn.close();
+        self.over = true;
+    }
+
+    fn message(&mut self, message: &[u8], turn: &mut Turn<'_>) {
+        let Some((&kind, rest)) = message.split_first() else { return };
+        match kind {
+            DISCONNECT => {
+                turn.close();
+                self.over = true;
+            }
+            2 | UNIMPLEMENTED | 4 | 7 => {}
+            KEX_INIT if self.session.is_none() => {
+                self.their_init = message.to_vec();
+                let lists = lists(message).unwrap_or_default();
+                // What clients are told apart by (HASSH): key exchange, ciphers, codes, compression to the server.
+                let told =
+                    [0, 2, 4, 6].map(|at| lists.get(at).map(String::as_str).unwrap_or_default()).join(";");
+                turn.record(Said::Request {
+                    method: "key exchange".into(),
+                    target: told.as_str().into(),
+                    whole: Text::default(),
+                });
+            }
+            ECDH_INIT if self.session.is_none() && !self.their_init.is_empty() => {
+                if self.exchange(rest, turn).is_none() {
+                    turn.close();
+                    self.over = true;
+                }
+            }
+            NEW_KEYS => {
+                if let Some(come) = self.waiting.take() {
+                    self.keys.come = Some(come);
+                }
+            }
+            SERVICE_REQUEST if self.session.is_some() => {
+                let mut answer = vec![SERVICE_ACCEPT];
+                answer.extend(rest);
+                self.send(&answer, turn);
+            }
+            AUTH_REQUEST if self.session.is_some() => self.authenticate(rest, turn),
+            GLOBAL_REQUEST => self.send(&[REQUEST_FAILURE], turn),
+            CHANNEL_OPEN..=100 if self.inside => self.channel(kind, rest, turn),
+            _ => {
+                let mut answer = vec![UNIMPLEMENTED];
+                answer.extend(self.keys.come_sequence.wrapping_sub(1).to_be_bytes());
+                self.send(&answer, turn);
+            }
+        }
+    }
+
+    /// The exchange of RFC 8731, and what both sides derive from it (RFC 4253 7.2).
+    fn exchange(&mut self, init: &[u8], turn: &mut Turn<'_>) -> Option<()> {
+        if self.face != Face::OpenSsh92 {
+            return None;
+        }
+        let theirs: [u8; 32] = read_string(init)?.0.try_into().ok()?;
+        let wanted = lists(&self.their_init)?;
+        let [_, _, ciphers, codes, _] = self.face.algorithms();
+        let chosen = |at: usize, known: &str| {
+            let known: Vec<&str> = known.split(',').collect();
+            wanted.get(at)?.split(',').find(|name| known.contains(name)).map(str::to_owned)
+        };
+        let (cipher_in, cipher_out) = (chosen(2, ciphers)?, chosen(3, ciphers)?);
+        let (code_in, code_out) = (chosen(4, codes)?, chosen(5, codes)?);
+
+        let key = SigningKey::from_bytes(&turn.site.bytes("ssh host key"));
+        let mut host_key = Vec::new();
+        string(&mut host_key, b"ssh-ed25519");
+        string(&mut host_key, key.verifying_key().as_bytes());
+        let secret: [u8; 32] =
+            turn.site.bytes(&format!("ssh exchange {} {} {}", turn.now, turn.peer, turn.peer_port));
+        let own = x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES);
+        let shared = x25519_dalek::x25519(secret, theirs);
+        let mut number = Vec::new();
+        mpint(&mut number, &shared);
+
+        let mut hashed = Vec::new();
+        let client = self.client.clone()?;
+        for part in [
+            &client[..],
+            self.face.identification().as_bytes(),
+            &self.their_init,
+            &self.own_init,
+            &host_key,
+            &theirs,
+            &own,
+        ] {
+            string(&mut hashed, part);
+        }
+        hashed.extend(&number);
+        let hash: [u8; 32] = Sha256::digest(&hashed).into();
+        self.session = Some(hash);
+        let mut signature = Vec::new();
+        string(&mut signature, b"ssh-ed25519");
+        string(&mut signature, &key.sign(&hash).to_bytes());
+        let mut answer = vec![ECDH_REPLY];
+        for part in [&host_key, &own.to_vec(), &signature] {
+            string(&mut answer, part);
+        }
+        self.send(&answer, turn);
+        self.send(&[NEW_KEYS], turn);
+        let derived = |letter: u8| -> [u8; 32] {
+            Sha256::new()
+                .chain_update(&number)
+                .chain_update(hash)
+                .chain_update([letter])
+                .chain_update(hash)
+                .finalize()
+                .into()
+        };
+        let first = |code: &str| code.ends_with("-etm@openssh.com");
+        let come = Keys::new(&cipher_in, first(&code_in), &derived(b'A'), &derived(b'C'), derived(b'E'))?;
+        let go = Keys::new(&cipher_out, first(&code_out), &derived(b'B'), &derived(b'D'), derived(b'F'))?;
+        self.waiting = Some(come);
+        self.keys.go = Some(go);
+        Some(())
+    }
+
+    fn authenticate(&mut self, request: &[u8], turn: &mut Turn<'_>) {
+        let parts = (|| {
+            let (user, rest) = read_string(request)?;
+            let (_, rest) = read_string(rest)?;
+            let (method, rest) = read_string(rest)?;
+            Some((user, method, rest))
+        })();
+        let Some((user, method, rest)) = parts else { return self.failed(turn) };
+        self.user = user.to_vec();
+        match method {
+            b"password" => {
+                let password = rest.get(1..).and_then(read_string).map_or(&b""[..], |(password, _)| password);
+                if turn.login(user, password) {
+                    self.inside = true;
+                    return self.send(&[AUTH_SUCCESS], turn);
+                }
+                self.tries += 1;
+                self.refusing = true;
+                // OpenSSH with PAM takes about two seconds.
+                turn.wake_after(2 * SECOND);
+            }
+            b"publickey" => {
+                let key = rest.get(1..).and_then(read_string).and_then(|(_, rest)| read_string(rest));
+                if let Some((key, _)) = key {
+                    let print: String =
+                        Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let target = format!("{} sha256:{print}", Text::from(user));
+                    turn.record(Said::Request {
+                        method: "public key".into(),
+                        target: target.as_str().into(),
+                        whole: key.into(),
+                    });
+                }
+                self.failed(turn);
+            }
+            _ => self.failed(turn),
+        }
+    }
+
+    fn failed(&mut self, turn: &mut Turn<'_>) {
+        let mut answer = vec![AUTH_FAILURE];
+        string(&mut answer, b"publickey,password");
+        answer.push(0);
+        self.send(&answer, turn);
+        if self.tries >= TRIES {
+            turn.close();
+            self.over = true;
+        }
+    }
+
+    fn channel(&mut self, kind: u8, rest: &[u8], turn: &mut Turn<'_>) {
+        match kind {
+            CHANNEL_OPEN => {
+                let Some((name, rest)) = read_string(rest) else { return };
+                let theirs = be32(rest, 0).unwrap_or(0);
+                if name != b"session" || self.channel.is_some() {
+                    // A way to somebody else is never opened (RFC 4254 5.1: administratively prohibited).
+                    turn.record(Said::Request {
+                        method: "channel".into(),
+                        target: name.into(),
+                        whole: rest.into(),
+                    });
+                    let mut answer = vec![CHANNEL_FAILURE];
+                    answer.extend(theirs.to_be_bytes());
+                    answer.extend(1u32.to_be_bytes());
+                    string(&mut answer, b"open failed");
+                    string(&mut answer, b"");
+                    return self.send(&answer, turn);
+                }
+                self.channel = Some(Channel { theirs, ..Channel::default() });
+                let mut answer = vec![CHANNEL_CONFIRMATION];
+                for number in [theirs, 0, 0x7fff_ffff, 32_768] {
+                    answer.extend(number.to_be_bytes());
+                }
+                self.send(&answer, turn);
+            }
+            CHANNEL_REQUEST => {
+                let Some((name, rest)) = rest.get(4..).and_then(read_string) else { return };
+                let wants = rest.first() == Some(&1);
+                let rest = rest.get(1..).unwrap_or_default();
+                let Some(channel) = &mut self.channel else { return };
+                let theirs = channel.theirs;
+                let known = matches!(name, b"pty-req" | b"env" | b"shell" | b"exec" | b"window-change");
+                channel.terminal |= name == b"pty-req";
+                channel.shell |= name == b"shell";
+                let terminal = channel.terminal;
+                if wants {
+                    let mut answer = vec![if known { CHANNEL_SUCCESS } else { 100 }];
+                    answer.extend(theirs.to_be_bytes());
+                    self.send(&answer, turn);
+                }
+                let user = self.name();
+                match name {
+                    b"shell" => {
+                        let opening = self.shell().opening().to_owned() + &self.shell().prompt(&user, turn);
+                        self.data(if terminal { &opening } else { "" }, turn);
+                    }
+                    b"exec" => {
+                        let Some((command, _)) = read_string(rest) else { return };
+                        turn.command(command);
+                        let (answer, _) = self.shell().answer(command, &user, turn);
+                        self.data(&answer.replace("\r\n", "\n"), turn);
+                        self.end(turn);
+                    }
+                    _ => {}
+                }
+            }
+            CHANNEL_DATA => {
+                let Some((data, _)) = rest.get(4..).and_then(read_string) else { return };
+                let data = data.to_vec();
+                for byte in data {
+                    self.typed(byte, turn);
+                }
+            }
+            CHANNEL_EOF => self.end(turn),
+            CHANNEL_CLOSE => {
+                self.channel = None;
+                turn.close();
+            }
+            _ => {}
+        }
+    }
+
+    /// One byte of what is typed.
+    fn typed(&mut self, byte: u8, turn: &mut Turn<'_>) {
+        let user = self.name();
+        let shell = self.shell();
+        let Some(channel) = self.channel.as_mut().filter(|channel| channel.shell) else { return };
+        let terminal = channel.terminal;
+        match byte {
+            b'\r' | b'\n' => {
+                let line = std::mem::take(&mut channel.line);
+                turn.command(&line);
+                let (answer, over) = shell.answer(&line, &user, turn);
+                let prompt = if over { String::new() } else { shell.prompt(&user, turn) };
+                let text =
+                    if terminal { format!("\r\n{answer}{prompt}") } else { answer.replace("\r\n", "\n") };
+                self.data(&text, turn);
+                if over {
+                    self.end(turn);
+                }
+            }
+            3 | 4 => self.end(turn),
+            8 | 127 => {
+                let shown = if channel.line.pop().is_some() && terminal { "\u{8} \u{8}" } else { "" };
+                self.data(shown, turn);
+            }
+            byte => {
+                if channel.line.len() < crate::limits::LINE {
+                    channel.line.push(byte);
+                }
+                if terminal && byte.is_ascii() {
+                    self.data(&char::from(byte).to_string(), turn);
+                }
+            }
+        }
+    }
+
+    fn data(&mut self, text: &str, turn: &mut Turn<'_>) {
+        let Some(theirs) = self.channel.as_ref().map(|channel| channel.theirs).filter(|_| !text.is_empty())
+        else {
+            return;
+        };
+        for part in text.as_bytes().chunks(8_192) {
+            let mut message = vec![CHANNEL_DATA];
+            message.extend(theirs.to_be_bytes());
+            string(&mut message, part);
+            self.send(&message, turn);
+        }
+    }
+
+    /// The command or shell has ended, well.
+    fn end(&mut self, turn: &mut Turn<'_>) {
+        let Some(channel) = self.channel.as_mut() else { return };
+        channel.shell = false;
+        let theirs = channel.theirs.to_be_bytes();
+        let mut status = [&[CHANNEL_REQUEST][..], &theirs].concat();
+        string(&mut status, b"exit-status");
+        status.extend([0, 0, 0, 0, 0]);
+        self.send(&status, turn);
+        for kind in [CHANNEL_EOF, CHANNEL_CLOSE] {
+            self.send(&[&[kind][..], &theirs].concat(), turn);
+        }
+    }
+
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.user).chars().filter(char::is_ascii_graphic).take(32).collect()
+    }
+
+    fn messages(&mut self, turn: &mut Turn<'_>) {
+        if self.client.is_none() {
+            self.identified(turn);
+        }
+        while self.client.is_some() && !self.over && !self.refusing {
+            match self.next_message() {
+                Ok(Some(message)) => self.message(&message, turn),
+                Ok(None) => return,
+                Err(()) => {
+                    turn.close();
+                    self.over = true;
+                }
+            }
+        }
+    }
+}
+
+impl Service for Ssh {
+    fn on(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
+        match event {
+            Event::Opened => {
+                // `LoginGraceTime`.
+                turn.idle_for(120 * SECOND);
+                turn.say(self.face.identification());
+                turn.say(if self.face == Face::OpenSsh31 { "\n" } else { "\r\n" });
+            }
+            Event::Heard(bytes) if !self.over => {
+                if self.begun.len() + bytes.len() <= RECORDED + PACKET {
+                    self.begun.extend_from_slice(bytes);
+                }
+                self.messages(turn);
+            }
+            Event::Woken if self.refusing => {
+                self.refusing = false;
+                self.failed(turn);
+                self.messages(turn);
+            }
+            Event::Ended => turn.close(),
+            Event::Gone if self.client.is_none() && !self.begun.is_empty() => {
+                let data = Text(std::mem::take(&mut self.begun));
+                turn.record(Said::Bytes { bytes: data.0.len() as u64, data });
+            }
+            Event::Gone => {
+                let left = self.channel.take().map(|channel| channel.line).unwrap_or_default();
+                if !left.is_empty() {
+                    turn.command(&left);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The ten lists of names of a key exchange's first message.
+fn lists(init: &[u8]) -> Option<Vec<String>> {
+    let mut rest = init.get(17..)?;
+    (0..10)
+        .map(|_| {
+            let (list, after) = read_string(rest)?;
+            rest = after;
+            Some(String::from_utf8_lossy(list).into_owned())
+        })
+        .collect()
+}
+
+fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u32).to_be_bytes());
+    out.extend(bytes);
+}
+
+/// A positive number (RFC 4251 5): no zeros in front but the one that keeps it positive.
+fn mpint(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    let sign = bytes.get(start).is_some_and(|byte| byte & 0x80 != 0);
+    string(out, &[&[0][..usize::from(sign)], &bytes[start..]].concat());
+}
+
+fn read_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = be32(bytes, 0)? as usize;
+    let rest = bytes.get(4..)?;
+    rest.split_at_checked(length)
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of RFC 4251 5.
+    #[test]
+    fn numbers_are_written_as_the_rfc_has_them() {
+        let written = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            mpint(&mut out, bytes);
+            out
+        };
+        assert_eq!(written(&[0, 0]), [0, 0, 0, 0]);
+        assert_eq!(written(&[0x09, 0xa3, 0x78]), [0, 0, 0, 3, 0x09, 0xa3, 0x78]);
+        assert_eq!(written(&[0, 0x80]), [0, 0, 0, 2, 0, 0x80]);
+    }
+}
