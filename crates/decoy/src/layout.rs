@@ -105,12 +105,22 @@ impl Offer {
     }
 }
 
+/// Where a system puts the padding between options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// Before an option, so that it ends on a word: Linux, Windows, Solaris.
+    #[default]
+    Before,
+    /// Before window scale and time stamps alone; what is missing then follows the last option (FreeBSD's `tcp_addoptions`).
+    After,
+}
+
 /// The layout that a system which answers a full offer with `full` uses for `offer`: options that were not offered are left out,
 /// and the rest is padded anew.
 ///
 /// Every stack of note puts its padding before an option so that the option ends on a word (RFC 7323, appendix A, recommends it
 /// for time stamps). A maximum segment size is sent whatever the peer says.
-pub fn fitted(full: &[Item], offer: &Offer) -> Vec<Item> {
+pub fn fitted(full: &[Item], offer: &Offer, padding: Padding) -> Vec<Item> {
     let optional = |item: &Item| matches!(item, Item::Scale(_) | Item::Sack | Item::Stamps { .. });
     if full.iter().filter(|item| optional(item)).all(|item| offer.has(item.kind())) {
         return full.to_vec();
@@ -128,10 +138,13 @@ pub fn fitted(full: &[Item], offer: &Offer) -> Vec<Item> {
         let pair = matches!(kept[i..], [Item::Sack, Item::Stamps { .. }, ..]);
         let group = &kept[i..i + 1 + usize::from(pair)];
         let bytes: usize = group.iter().map(|item| item.bytes()).sum();
-        let padding = (4 - (at + bytes) % 4) % 4;
-        fitted.extend(std::iter::repeat_n(Item::Nop, padding));
+        let missing = match (padding, group[0]) {
+            (Padding::After, Item::Sack) => 0,
+            _ => (4 - (at + bytes) % 4) % 4,
+        };
+        fitted.extend(std::iter::repeat_n(Item::Nop, missing));
         fitted.extend_from_slice(group);
-        at += padding + bytes;
+        at += missing + bytes;
         i += group.len();
     }
     fitted
@@ -168,7 +181,7 @@ mod tests {
 
     fn check(full: &[Item], offered: &[u8], expected: &[Item]) {
         let offer = Offer { kinds: offered.to_vec(), ..Offer::default() };
-        assert_eq!(fitted(full, &offer), expected);
+        assert_eq!(fitted(full, &offer, Padding::Before), expected);
     }
 
     /// As Linux's own `tcp_options_write` lays them out for such peers.
@@ -181,6 +194,21 @@ mod tests {
         check(&LINUX, &[2, 1, 1, 8], &[Mss(1460), Nop, Nop, stamps]);
         check(&LINUX, &[2], &[Mss(1460)]);
         check(&[Mss(1460), Nop, Nop, Sack], &[2], &[Mss(1460)]);
+    }
+
+    /// As FreeBSD's own `tcp_addoptions` does it.
+    #[test]
+    fn what_is_missing_follows_the_last_option_of_freebsd() {
+        let stamps = Item::Stamps { own: true, echo: true };
+        let full = [Item::Mss(1460), Item::Nop, Item::Scale(6), Item::Sack, stamps];
+        let fits = |offered: &[u8]| {
+            let offer = Offer { kinds: offered.to_vec(), ..Offer::default() };
+            let mut bytes = Vec::new();
+            write(&mut bytes, &fitted(&full, &offer, Padding::After), 1, 2);
+            bytes
+        };
+        assert_eq!(fits(&[2, 3, 4]), [2, 4, 5, 0xb4, 1, 3, 3, 6, 4, 2, 0, 0]);
+        assert_eq!(fits(&[2, 4, 8])[4..8], [4, 2, 8, 10]);
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! (<https://nmap.org/book/osdetect-methods.html>).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use trapline_wire::observation::kind;
 
-use crate::layout::Item;
+use crate::layout::{Item, Padding};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
 
@@ -248,6 +249,9 @@ impl Fingerprint {
             // The database does not say; most systems wait three seconds and then twice as long.
             syn_ack_again_ms: vec![3_000, 6_000],
             udp_df: false,
+            padding: Padding::Before,
+            mss_follows: false,
+            ports: Arc::default(),
             unreachable: self.unreachable(),
             echo: self.echo(),
         }

@@ -1,9 +1,12 @@
 //! A persona: how a system answers, in every layer.
 
+use std::sync::Arc;
+
 use trapline_wire::Time;
 use trapline_wire::observation::kind;
 
-use crate::layout::{Item, Offer, fitted};
+use crate::host::Ports;
+use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 
 /// A sequence or acknowledgement number of an answer.
@@ -168,6 +171,10 @@ pub struct Persona {
     pub syn: Vec<SynRule>,
     /// Where the window of a SYN/ACK is the least multiple of the segment size that is no less than this, in bytes.
     pub window_at_least: Option<u16>,
+    /// Where it pads its options.
+    pub padding: Padding,
+    /// Whether it names no larger segment size than its peer did.
+    pub mss_follows: bool,
     /// Whether a SYN with a FIN opens as a SYN does.
     pub syn_fin_opens: bool,
     /// Answers to other packets at an open port.
@@ -194,6 +201,8 @@ pub struct Persona {
     pub unreachable: Option<Unreachable>,
     /// Answer to an echo request.
     pub echo: Option<Echo>,
+    /// What its ports do where nobody says otherwise.
+    pub ports: Arc<Ports>,
 }
 
 impl Persona {
@@ -210,6 +219,14 @@ impl Persona {
             Some(rule) => rule.answer.clone()?,
             None => self.pieced_together(offer)?,
         };
+        if self.mss_follows {
+            let most = size(offer.mss);
+            for item in &mut answer.options {
+                if let Item::Mss(mss) = item {
+                    *mss = most.min(*mss);
+                }
+            }
+        }
         if let Some(least) = self.window_at_least {
             let own = |item: &Item| if let Item::Mss(mss) = item { Some(*mss) } else { None };
             let own = answer.options.iter().find_map(own);
@@ -249,7 +266,7 @@ impl Persona {
         let answered = self.syn.iter().filter(|rule| rule.answer.is_some());
         let window = answered.min_by_key(likeness)?.answer.as_ref()?.window;
         Some(Reaction {
-            options: fitted(&full.options, offer),
+            options: fitted(&full.options, offer, self.padding),
             flags: notified.flags,
             window,
             ..full.clone()

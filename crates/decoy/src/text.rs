@@ -3,14 +3,17 @@
 //! The words are those of docs/personas.md. An unknown key is an error, so that a mistyped one is no silent default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use trapline_wire::observation::kind;
 use trapline_wire::tcp::flags;
 
-use crate::layout::{Item, Offer, fitted};
+use crate::host::{Port, Ports};
+use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
+use crate::services::Kind;
 
 /// Why a text is no persona.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,18 @@ struct File {
     closed: BTreeMap<String, Answer>,
     unreachable: Option<Quote>,
     echo: Option<Reply>,
+    #[serde(default)]
+    ports: Listed,
+}
+
+/// Ports with what they do, by protocol.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    #[serde(default)]
+    tcp: BTreeMap<String, String>,
+    #[serde(default)]
+    udp: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -87,8 +102,18 @@ struct Syn {
     #[serde(default)]
     ecn: bool,
     fin_too: bool,
+    #[serde(default = "yes")]
+    df: bool,
+    #[serde(default)]
+    mss_follows: bool,
+    #[serde(default)]
+    pads_after: bool,
     #[serde(default = "thrice")]
     again_ms: Vec<u32>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Of BSD and Windows: three seconds, then twice as long each time.
@@ -118,6 +143,7 @@ fn zero() -> String {
 struct Quote {
     quotes: usize,
     df: bool,
+    ttl: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +151,7 @@ struct Quote {
 struct Reply {
     df: String,
     code: String,
+    ttl: Option<u8>,
 }
 
 fn wrong(key: &str, value: &str, possible: &'static str) -> TextError {
@@ -141,7 +168,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
     let full = layout("syn.options", &file.syn.options)?;
     let opening = |window, ecn: bool| Reaction {
         ttl,
-        df: true,
+        df: file.syn.df,
         window,
         seq: Number::Own,
         ack: Number::Next,
@@ -158,7 +185,8 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
     // Without stamps, with the ordinary segment size: what a scanner's congestion probe offers (see `Persona::answer_to_syn`).
     let plain = [kind::SCALE, kind::NOP, kind::MSS, kind::SACK_OK, kind::NOP, kind::NOP];
     let offer = Offer { kinds: plain.to_vec(), ..Offer::default() };
-    let answer = Reaction { options: fitted(&full, &offer), ..opening(bare, file.syn.ecn) };
+    let padding = if file.syn.pads_after { Padding::After } else { Padding::Before };
+    let answer = Reaction { options: fitted(&full, &offer, padding), ..opening(bare, file.syn.ecn) };
     Ok(Persona {
         syn: vec![
             SynRule { kinds: stamped, mss: Some(1460), ecn: false, answer: Some(opening(window, false)) },
@@ -176,14 +204,46 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         stamp_hz: file.stamps_hz,
         syn_ack_again_ms: file.syn.again_ms,
         udp_df: file.udp_df,
+        padding,
+        mss_follows: file.syn.mss_follows,
+        ports: Arc::new(Ports {
+            tcp: ports("ports.tcp", &file.ports.tcp)?,
+            udp: ports("ports.udp", &file.ports.udp)?,
+        }),
         unreachable: file.unreachable.map(|quote| unreachable(&quote, ttl)),
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
         name: file.name,
     })
 }
 
+/// What ports do: a service's name, or a word of [`Port`].
+///
+/// # Errors
+/// Names what is no port or no service.
+pub fn ports(key: &str, listed: &BTreeMap<String, String>) -> Result<BTreeMap<u16, Port>, TextError> {
+    let one = |(number, does): (&String, &String)| {
+        let port = number.parse().ok().filter(|port| *port > 0);
+        let port = port.ok_or_else(|| wrong(key, number, "a number from 1 to 65535"))?;
+        let does = match does.as_str() {
+            "record" => Port::Record,
+            "closed" => Port::Closed,
+            "silent" => Port::Silent,
+            "tarpit" => Port::Tarpit,
+            name => Kind::named(name).map(Port::Service).ok_or_else(|| {
+                wrong(
+                    &format!("{key}.{number}"),
+                    name,
+                    "record, closed, silent, tarpit or a service: see trapline persona services",
+                )
+            })?,
+        };
+        Ok((port, does))
+    };
+    listed.iter().map(one).collect()
+}
+
 fn layout(key: &str, text: &str) -> Result<Vec<Item>, TextError> {
-    const POSSIBLE: &str = "mss=N, scale=N, sack, stamps, nop, end";
+    const POSSIBLE: &str = "mss=N, scale=N, sack, stamps, stamps-zero, nop, end";
     let item = |word: &str| {
         let number = |prefix| word.strip_prefix(prefix).and_then(|n: &str| n.parse::<u16>().ok());
         Some(match word {
@@ -191,6 +251,7 @@ fn layout(key: &str, text: &str) -> Result<Vec<Item>, TextError> {
             "end" => Item::End,
             "sack" => Item::Sack,
             "stamps" => Item::Stamps { own: true, echo: true },
+            "stamps-zero" => Item::Stamps { own: false, echo: false },
             _ => match (number("mss="), number("scale=").filter(|shift| *shift <= 14)) {
                 (Some(mss), _) => Item::Mss(mss),
                 (_, Some(shift)) => Item::Scale(shift as u8),
@@ -272,7 +333,7 @@ fn unreachable(quote: &Quote, ttl: u8) -> Unreachable {
     /// An IP and an ICMP header.
     const HEADERS: usize = 28;
     Unreachable {
-        ttl,
+        ttl: quote.ttl.unwrap_or(ttl),
         df: quote.df,
         length: HEADERS + quote.quotes,
         ttl_taken: 0,
@@ -293,6 +354,7 @@ fn echo(reply: &Reply, ttl: u8) -> Result<Echo, TextError> {
         "always" => Ok(Taken::Always(1)),
         _ => Err(wrong(key, text, "same, other, never, always")),
     };
+    let ttl = reply.ttl.unwrap_or(ttl);
     Ok(Echo { ttl, df: taken("echo.df", &reply.df)?, code: taken("echo.code", &reply.code)? })
 }
 
@@ -303,7 +365,30 @@ macro_rules! built_in {
 }
 
 /// The built-in personas: name and text.
-pub const BUILT_IN: [(&str, &str); 3] = built_in!["windows-98", "windows-nt4-server", "linux-redhat-7.3"];
+pub const BUILT_IN: [(&str, &str); 13] = built_in![
+    "windows-98",
+    "windows-nt4-server",
+    "linux-redhat-7.3",
+    "windows-2000",
+    "windows-xp",
+    "windows-server-2019",
+    "windows-10",
+    "linux-6",
+    "freebsd",
+    "solaris-9",
+    "cisco-ios",
+    "consumer-router",
+    "ip-camera",
+];
+
+/// The summary of a persona's text.
+pub fn summary(text: &str) -> String {
+    #[derive(Deserialize)]
+    struct Summary {
+        summary: String,
+    }
+    toml::from_str(text).map(|s: Summary| s.summary).unwrap_or_default()
+}
 
 #[cfg(test)]
 mod tests {
