@@ -25,8 +25,9 @@ fuzz_target!(|frames: Vec<&[u8]>| {
     let udp = [(7, service), (99, Port::Silent)];
     let wiring = Wiring {
         mac: MAC,
-        addresses: vec![[192, 0, 2, 11].into()],
+        addresses: vec![[192, 0, 2, 11].into()], prefix: 16,
         ports: Ports { tcp: tcp.into(), udp: udp.into() }.into(),
+        fetch: true,
         seed: 1,
     };
     let mut decoys = Decoys::new(vec![Host::new(persona.into(), wiring)], 1);

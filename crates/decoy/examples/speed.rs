@@ -34,8 +34,14 @@ fn main() {
     let persona = nmap::read(PERSONA).expect("typed above")[0].persona();
     let mut ports = Ports::default();
     ports.tcp.insert(80, Port::Record);
-    let wiring =
-        Wiring { mac: MAC, addresses: vec![host_ip.into()], ports: ports.into(), fetch: false, seed: 1 };
+    let wiring = Wiring {
+        mac: MAC,
+        addresses: vec![host_ip.into()],
+        prefix: 16,
+        ports: ports.into(),
+        fetch: false,
+        seed: 1,
+    };
     let mut decoys = Decoys::new(vec![Host::new(persona.into(), wiring)], 1);
     let mut out = Frames::default();
     let kinds = [

@@ -227,7 +227,6 @@ impl Decoys {
     }
 
     fn arp(&mut self, to: Mac, from: Mac, request: &[u8], out: &mut Frames) {
-        const ETHERNET_IPV4_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
         let Some((head, body)) = request.split_first_chunk::<8>() else { return };
         let Some((fields, _)) = body.split_first_chunk::<20>() else { return };
         let wanted = Ipv4Addr::new(fields[16], fields[17], fields[18], fields[19]);
@@ -235,8 +234,8 @@ impl Decoys {
         else {
             return;
         };
-        if *head == ETHERNET_IPV4_REQUEST && (to == BROADCAST || to == host.wiring().mac) {
-            host.arp(from, fields, wanted, out);
+        if to == BROADCAST || to == host.wiring().mac {
+            host.arp(from, head, fields, wanted, out);
         }
     }
 
@@ -997,7 +996,7 @@ mod tests {
             [(80, Port::Record), (7, Port::Service(Kind::Echo)), (23, Port::Tarpit), (99, Port::Silent)];
         let udp = [(7, Port::Service(Kind::Echo)), (99, Port::Silent)];
         let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into() });
-        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], ports, fetch: false, seed: 5 };
+        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix: 0, ports, fetch: false, seed: 5 };
         Decoys::new(vec![Host::new(persona.into(), wiring)], 5)
     }
 
@@ -1059,6 +1058,14 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert_eq!(told[0][14..], expected);
         assert!(answers(&mut host(), &ask(Ipv4Addr::new(192, 0, 2, 12))).is_empty());
+        // What this persona does not answer, and what it does: an operation that there is not, a hardware of another number.
+        for (at, value, answered) in
+            [(14 + 7, 255, false), (14 + 1, 6, true), (14 + 1, 255, false), (14 + 5, 6, false)]
+        {
+            let mut odd = ask(HOST);
+            odd[at] = value;
+            assert_eq!(!answers(&mut host(), &odd).is_empty(), answered, "byte {at} is {value}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use trapline_wire::tcp::{TcpView, flags};
 use crate::frames::{ARP, Frames, IPV4, Mac};
 use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
-use crate::persona::{Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
+use crate::persona::{ArpOddity, Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
 use crate::services::Kind;
 use crate::site::Site;
 use crate::tcp::half_open::{Completed, HalfOpen};
@@ -63,6 +63,8 @@ pub struct Wiring {
     pub mac: Mac,
     /// Its IPv4 addresses.
     pub addresses: Vec<Ipv4Addr>,
+    /// How many bits of them name its network.
+    pub prefix: u8,
     /// What its ports do; shared by hosts that are alike.
     pub ports: Arc<Ports>,
     /// Whether it gets a file by TFTP from the very peer that tells it to; it never asks anybody else.
@@ -132,8 +134,36 @@ impl Host {
         Site::new(self.wiring.seed, &self.persona.name)
     }
 
-    /// Answers who asks for one of its addresses (RFC 826); `fields` are those of the request from its sender's on.
-    pub(crate) fn arp(&self, to: Mac, fields: &[u8; 20], wanted: Ipv4Addr, out: &mut Frames) {
+    /// Answers who asks for one of its addresses (RFC 826), where its system would; `head` and `fields` are those of the request
+    /// before its sender's and from there on.
+    pub(crate) fn arp(&self, to: Mac, head: &[u8; 8], fields: &[u8; 20], wanted: Ipv4Addr, out: &mut Frames) {
+        let [a, b, c, d, hardware_length, protocol_length, e, f] = *head;
+        let [hardware, protocol, operation] = [[a, b], [c, d], [e, f]].map(u16::from_be_bytes);
+        let sender = Ipv4Addr::new(fields[6], fields[7], fields[8], fields[9]);
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.wiring.prefix.min(32))).unwrap_or(0);
+        let distant = (sender.to_bits() ^ wanted.to_bits()) & mask != 0;
+        const REPLY: u16 = 2;
+        const IPX: u16 = 0x8137;
+        let odd = [
+            (sender.is_loopback(), ArpOddity::Loopback),
+            (sender.is_unspecified(), ArpOddity::Zero),
+            (sender.is_broadcast(), ArpOddity::Broadcast),
+            (
+                distant && !sender.is_loopback() && !sender.is_unspecified() && !sender.is_broadcast(),
+                ArpOddity::Distant,
+            ),
+            (operation != 1, ArpOddity::Operation),
+            (hardware == 6, ArpOddity::Hardware6),
+            (hardware != 1 && hardware != 6, ArpOddity::Hardware),
+            (protocol == IPX, ArpOddity::Ipx),
+            (protocol != IPV4 && protocol != IPX, ArpOddity::Protocol),
+            (protocol_length != 4, ArpOddity::ProtocolLength),
+            (hardware_length != 6, ArpOddity::HardwareLength),
+        ];
+        let refused = odd.iter().any(|(is, oddity)| *is && !self.persona.arp.contains(oddity));
+        if refused || operation == REPLY || sender == wanted {
+            return;
+        }
         out.add(|bytes| {
             build::ethernet(bytes, to, self.wiring.mac, ARP);
             bytes.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 2]);

@@ -11,7 +11,9 @@ use trapline_wire::observation::kind;
 
 use crate::layout::{Item, Padding};
 use crate::numbers::{IdPolicy, IsnPolicy};
-use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
+use crate::persona::{
+    ArpOddity, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+};
 
 /// Why a fingerprint is no persona.
 #[derive(Debug, thiserror::Error)]
@@ -251,6 +253,7 @@ impl Fingerprint {
             udp_df: false,
             padding: Padding::Before,
             mss_follows: false,
+            arp: vec![ArpOddity::Zero, ArpOddity::Hardware6],
             ports: Arc::default(),
             unreachable: self.unreachable(),
             echo: self.echo(),

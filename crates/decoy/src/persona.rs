@@ -162,6 +162,33 @@ pub struct Echo {
     pub code: Taken,
 }
 
+/// What can be odd about a request for an address, by which `arp-fingerprint` (Hills) tells systems apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArpOddity {
+    /// The sender's address is one of 127.0.0.0/8.
+    Loopback,
+    /// The sender's address is 0.0.0.0: a probe (RFC 5227).
+    Zero,
+    /// The sender's address is 255.255.255.255.
+    Broadcast,
+    /// The sender's address is in another network.
+    Distant,
+    /// An operation that there is not.
+    Operation,
+    /// Hardware of IEEE 802 networks, number 6.
+    Hardware6,
+    /// Hardware of another kind.
+    Hardware,
+    /// A protocol that there is not.
+    Protocol,
+    /// IPX.
+    Ipx,
+    /// A length of protocol addresses that is not 4.
+    ProtocolLength,
+    /// A length of hardware addresses that is not 6.
+    HardwareLength,
+}
+
 /// How a system answers.
 #[derive(Clone, Debug)]
 pub struct Persona {
@@ -201,6 +228,8 @@ pub struct Persona {
     pub unreachable: Option<Unreachable>,
     /// Answer to an echo request.
     pub echo: Option<Echo>,
+    /// Odd requests for its address that it answers.
+    pub arp: Vec<ArpOddity>,
     /// What its ports do where nobody says otherwise.
     pub ports: Arc<Ports>,
 }

@@ -12,7 +12,9 @@ use trapline_wire::tcp::flags;
 use crate::host::{Port, Ports};
 use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
-use crate::persona::{Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable};
+use crate::persona::{
+    ArpOddity, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+};
 use crate::services::Kind;
 
 /// Why a text is no persona.
@@ -53,8 +55,15 @@ struct File {
     closed: BTreeMap<String, Answer>,
     unreachable: Option<Quote>,
     echo: Option<Reply>,
+    arp: Arp,
     #[serde(default)]
     ports: Listed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arp {
+    answers: String,
 }
 
 /// Ports with what they do, by protocol.
@@ -206,6 +215,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         udp_df: file.udp_df,
         padding,
         mss_follows: file.syn.mss_follows,
+        arp: arp(&file.arp.answers)?,
         ports: Arc::new(Ports {
             tcp: ports("ports.tcp", &file.ports.tcp)?,
             udp: ports("ports.udp", &file.ports.udp)?,
@@ -214,6 +224,30 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
         name: file.name,
     })
+}
+
+fn arp(text: &str) -> Result<Vec<ArpOddity>, TextError> {
+    let one = |word: &str| {
+        Ok(match word {
+            "loopback" => ArpOddity::Loopback,
+            "zero" => ArpOddity::Zero,
+            "broadcast" => ArpOddity::Broadcast,
+            "distant" => ArpOddity::Distant,
+            "operation" => ArpOddity::Operation,
+            "hardware-6" => ArpOddity::Hardware6,
+            "hardware" => ArpOddity::Hardware,
+            "protocol" => ArpOddity::Protocol,
+            "ipx" => ArpOddity::Ipx,
+            "protocol-length" => ArpOddity::ProtocolLength,
+            "hardware-length" => ArpOddity::HardwareLength,
+            _ => {
+                let possible = "loopback, zero, broadcast, distant, operation, hardware-6, hardware, protocol, ipx, \
+                                protocol-length, hardware-length";
+                return Err(wrong("arp.answers", word, possible));
+            }
+        })
+    };
+    text.split_whitespace().map(one).collect()
 }
 
 /// What ports do: a service's name, or a word of [`Port`].

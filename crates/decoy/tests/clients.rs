@@ -25,7 +25,8 @@ fn host(services: &[(u16, &str)]) -> Decoys {
         .map(|(port, name)| (*port, kind(name)));
     let ports = Arc::new(Ports { tcp, udp: udp.collect() });
     let persona = Arc::new(text::read(text::BUILT_IN[0].1).unwrap());
-    let wiring = Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], ports, fetch: true, seed: 7 };
+    let wiring =
+        Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], prefix: 16, ports, fetch: true, seed: 7 };
     Decoys::new(vec![Host::new(persona, wiring)], 7)
 }
 

@@ -25,6 +25,7 @@ fn decoys() -> Decoys {
         let wiring = Wiring {
             mac: [2, 0, 0, 9, 1, n],
             addresses: vec![Ipv4Addr::new(10, 9, 1, n)],
+            prefix: 16,
             ports: Arc::clone(&ports),
             fetch: false,
             seed: n.into(),

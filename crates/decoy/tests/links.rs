@@ -104,8 +104,14 @@ fn converse(seed: u64, persona: &Arc<Persona>) -> Result<bool, String> {
     let mut ports = Ports::default();
     ports.tcp.insert(ECHO, Port::Service(Kind::Echo));
     ports.tcp.insert(LISTENING, Port::Record);
-    let wiring =
-        Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], ports: Arc::new(ports), fetch: false, seed };
+    let wiring = Wiring {
+        mac: HOST_MAC,
+        addresses: vec![HOST.into()],
+        prefix: 16,
+        ports: Arc::new(ports),
+        fetch: false,
+        seed,
+    };
     let mut decoys = Decoys::new(vec![Host::new(Arc::clone(persona), wiring)], seed);
     let mut link = Link {
         lost_percent: random.below(26),

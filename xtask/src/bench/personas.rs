@@ -134,6 +134,7 @@ fn scan(bench: &Bench, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed
         let wiring = Wiring {
             mac: [2, 0, 0, 9, 1, 1 + i as u8],
             addresses: vec![address(i)],
+            prefix: 16,
             ports: Arc::clone(&ports),
             fetch: false,
             seed: seed.wrapping_mul(1000) + i as u64,
