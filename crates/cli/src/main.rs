@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{ask, completions, enrich, evidence, geo, ingest, report, simulate, sql};
+use commands::{ask, completions, enrich, evidence, geo, ingest, persona, report, simulate, sql};
 use error::CommandError;
 use ui::Ui;
 
@@ -38,6 +38,7 @@ enum Command {
     Evidence(evidence::EvidenceArgs),
     Enrich(enrich::AgainArgs),
     Geo(geo::GeoArgs),
+    Persona(persona::PersonaArgs),
     Sql(sql::SqlArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -68,6 +69,7 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
     match command {
         Command::Completions(args) => completions::completions(ui, &args),
         Command::Geo(args) => geo::geo(ui, &args),
+        Command::Persona(args) => persona::persona(ui, &args),
         Command::Evidence(args) => in_runtime(args.question.threads.count(), evidence::evidence(ui, &args)),
         Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
         Command::Simulate(args) => simulate::simulate(ui, &args),

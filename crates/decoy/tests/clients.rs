@@ -10,7 +10,7 @@ use std::sync::Arc;
 use trapline_decoy::record::{Record, Said, Upload};
 use trapline_decoy::services::Kind;
 use trapline_decoy::{Decoys, Host, Port, Ports, Wiring, text};
-use trapline_testing::bench::{Bench, Trouble, on_a_bench};
+use trapline_sensor::bench::{Bench, Trouble, on_a_bench};
 use trapline_testing::skipped;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
@@ -393,7 +393,7 @@ fn blaster_leaves_its_command_and_its_file() {
     };
     let done = on_a_bench(Trouble::default(), |bench| {
         bench.put(host(&WINDOWS));
-        script(HOST, trapline_testing::bench::MACHINE).unwrap();
+        script(HOST, trapline_sensor::bench::MACHINE).unwrap();
         let mut decoys = bench.decoys();
         (decoys.take_records(), decoys.take_uploads())
     });

@@ -9,7 +9,7 @@ use trapline_decoy::numbers::Random;
 use trapline_decoy::record::Said;
 use trapline_decoy::services::Kind;
 use trapline_decoy::{Decoys, Host, Port, Ports, Wiring, text};
-use trapline_testing::bench::{Bench, Trouble, on_a_bench};
+use trapline_sensor::bench::{Bench, Trouble, on_a_bench};
 use trapline_testing::skipped;
 
 const ECHO: u16 = 7;

@@ -1,7 +1,6 @@
 //! What the tests of all crates share: packets typed by hand, transcripts of commands, and saying
 //! aloud what was skipped.
 
-pub mod bench;
 pub mod packets;
 pub mod random;
 pub mod transcript;

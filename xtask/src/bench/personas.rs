@@ -1,14 +1,14 @@
 //! What nmap believes: decoys with the personas of nmap's own fingerprints, in a network namespace, scanned by nmap.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::sync::Arc;
 
 use trapline_decoy::nmap::{self, Fingerprint};
 use trapline_decoy::numbers::Random;
 use trapline_decoy::{Decoys, Host, Persona, Port, Ports, Wiring, text};
-use trapline_testing::bench::{Bench, Trouble, on_a_bench};
+use trapline_sensor::believed::{self, Believed};
+use trapline_sensor::bench::{Bench, Trouble, on_a_bench};
 
 /// Where Debian's nmap has its database; `TRAPLINE_NMAP_DB` names another.
 const DATABASE: &str = "/usr/share/nmap/nmap-os-db";
@@ -56,9 +56,10 @@ fn look_at(bench: &Bench, chosen: &[&Fingerprint], seed: u64) -> Result<usize, S
             group.iter().zip(scan(bench, group.iter().map(|f| f.persona()).collect(), seed + i as u64)?)
         {
             let right =
-                believed.names.iter().any(|(name, accuracy)| *name == fingerprint.name && *accuracy == 100);
+                believed.systems.iter().any(|(name, accuracy)| *name == fingerprint.name && *accuracy == 100);
             exact += usize::from(right);
-            let best = believed.names.first().map_or("nothing".into(), |(name, a)| format!("{name} ({a} %)"));
+            let best =
+                believed.systems.first().map_or("nothing".into(), |(name, a)| format!("{name} ({a} %)"));
             let verdict = if right { "exact" } else { "WRONG" };
             println!("{verdict}  line {:6}  {}  <- {best}", fingerprint.line, fingerprint.name);
             if !right {
@@ -79,9 +80,9 @@ fn ten_times_each(bench: &Bench) -> Result<(), String> {
         let mut told: BTreeMap<String, usize> = BTreeMap::new();
         for seed in 0..TIMES {
             let believed = scan(bench, vec![persona.clone()], 100 + seed)?.remove(0);
-            let exact = believed.names.iter().filter(|(_, accuracy)| *accuracy == 100);
+            let exact = believed.systems.iter().filter(|(_, accuracy)| *accuracy == 100);
             let exact: Vec<&str> = exact.map(|(name, _)| name.as_str()).collect();
-            let seen = match (exact.is_empty(), believed.names.first()) {
+            let seen = match (exact.is_empty(), believed.systems.first()) {
                 (false, _) => exact.join(" or "),
                 (true, Some((near, accuracy))) => format!("nearly {near} ({accuracy} %)"),
                 (true, None) => "nothing".into(),
@@ -114,19 +115,10 @@ fn draw(all: &[Fingerprint], count: usize, seed: u64) -> Vec<&Fingerprint> {
     drawn
 }
 
-/// What nmap says of a host.
-#[derive(Default)]
-struct Believed {
-    /// Names with their accuracy in percent, the best first.
-    names: Vec<(String, u32)>,
-    /// The fingerprint that it saw.
-    observed: String,
-}
-
 /// Puts these personas on the wire and has nmap look at them.
 fn scan(bench: &Bench, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed>, String> {
     let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
-    let targets: Vec<String> = (0..personas.len()).map(|i| address(i).to_string()).collect();
+    let targets: Vec<Ipv4Addr> = (0..personas.len()).map(address).collect();
     let mut ports = Ports::default();
     ports.tcp.insert(OPEN, Port::Record);
     let ports = Arc::new(ports);
@@ -142,44 +134,9 @@ fn scan(bench: &Bench, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed
         Host::new(persona.into(), wiring)
     });
     bench.put(Decoys::new(hosts.collect(), seed));
-    let output = Command::new("nmap")
-        .args(["-O", "-n", "-Pn", "-d", "--max-os-tries", "1", "-p", SCANNED, "-oX", "-"])
-        .args(&targets)
-        .output()
-        .map_err(|e| format!("nmap: {e}"))?;
-    let mut believed = read_xml(&String::from_utf8_lossy(&output.stdout));
+    let arguments = ["-O", "-d", "--max-os-tries", "1", "-p", SCANNED];
+    let mut believed = believed::nmap(&arguments, &targets)?;
     Ok(targets.iter().map(|address| believed.remove(address).unwrap_or_default()).collect())
-}
-
-fn read_xml(xml: &str) -> HashMap<String, Believed> {
-    let unescaped = |text: &str| {
-        text.replace("&lt;", "<")
-            .replace("&gt;", ">")
-            .replace("&quot;", "\"")
-            .replace("&apos;", "'")
-            .replace("&#xa;", "\n")
-            .replace("&amp;", "&")
-    };
-    let attribute = |tag: &str, name: &str| {
-        let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
-        Some(unescaped(rest.split_once('"')?.0))
-    };
-    let mut all = HashMap::new();
-    for host in xml.split("<host ").skip(1) {
-        let Some(address) = host.split("<address ").nth(1).and_then(|t| attribute(&format!(" {t}"), "addr"))
-        else {
-            continue;
-        };
-        let mut believed = Believed::default();
-        for tag in host.split("<osmatch ").skip(1) {
-            let tag = format!(" {tag}");
-            let accuracy = attribute(&tag, "accuracy").and_then(|a| a.parse().ok()).unwrap_or(0);
-            believed.names.extend(attribute(&tag, "name").map(|name| (name, accuracy)));
-        }
-        believed.observed = attribute(host, "fingerprint").unwrap_or_default();
-        all.insert(address, believed);
-    }
-    all
 }
 
 /// The values that nmap saw and the fingerprint does not allow.

@@ -6,6 +6,7 @@ pub mod enrich;
 pub mod evidence;
 pub mod geo;
 pub mod ingest;
+pub mod persona;
 pub mod report;
 pub mod simulate;
 pub mod sql;
