@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod dates;
 pub mod decoys;
+pub mod exercise;
 pub mod files;
 pub mod frames;
 pub mod host;

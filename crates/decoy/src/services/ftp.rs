@@ -89,7 +89,10 @@ impl Ftp {
     }
 
     fn lines(&mut self, turn: &mut Turn<'_>) {
+        // A server reads no further while it transfers or waits, but for who wants to break that off.
+        let aborts = self.lines.begun().windows(4).any(|word| word.eq_ignore_ascii_case(b"ABOR"));
         while self.later.is_none()
+            && (self.transfer.is_none() || aborts)
             && let Some(line) = self.lines.line()
         {
             // A telnet synch before ABOR is no part of the command (RFC 959 4.1.3).
@@ -456,6 +459,7 @@ impl Ftp {
             None => return,
         }
         turn.say("226 Transfer complete.\r\n");
+        self.lines(turn);
     }
 
     /// A directory as `ls -l` or as `dir` shows it.
@@ -542,6 +546,7 @@ impl Service for Ftp {
             Event::DataEnded if self.transfer.take().is_some() => {
                 self.active = None;
                 turn.say("425 Can't open data connection.\r\n");
+                self.lines(turn);
             }
             Event::Ended => turn.close(),
             Event::Gone => {

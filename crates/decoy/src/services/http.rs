@@ -321,8 +321,10 @@ impl Http {
 impl Service for Http {
     fn on(&mut self, event: Event<'_>, turn: &mut Turn<'_>) {
         match event {
-            Event::Heard(bytes) if !self.closed => {
-                self.begun.extend_from_slice(bytes);
+            Event::Heard(bytes) => {
+                // What comes after the last answer is kept for the record.
+                let room = if self.closed { RECORDED.saturating_sub(self.begun.len()) } else { bytes.len() };
+                self.begun.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 self.requests(turn);
             }
             Event::Ended => turn.close(),

@@ -86,6 +86,11 @@ impl Kind {
         listed.or_else(|| rules::find(name).map(Kind::Rules))
     }
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        KINDS.iter().map(|(_, kind)| *kind).chain(rules::all().map(|(place, _)| Kind::Rules(place)))
+    }
+
     /// All names, in order.
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();

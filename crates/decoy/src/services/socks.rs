@@ -57,7 +57,7 @@ impl Socks {
                 let (user, password) = (user.to_vec(), password.to_vec());
                 let accepted = turn.login(&user, &password);
                 turn.say([1, u8::from(!accepted)]);
-                self.at = At::Request;
+                self.at = if accepted { At::Request } else { At::Through };
                 if !accepted {
                     turn.close();
                 }
@@ -79,7 +79,9 @@ impl Socks {
                 self.at = At::Through;
                 Some(4 + length + 2)
             }
-            (At::Greeting | At::Password | At::Request, bytes) if bytes.len() >= 2 => {
+            (At::Greeting, [0..=3 | 6.., ..])
+            | (At::Password, [0 | 2.., ..])
+            | (At::Request, [0..=4 | 6.., ..]) => {
                 turn.close();
                 self.at = At::Through;
                 Some(0)

@@ -2,6 +2,7 @@
 
 use super::shell::Shell;
 use crate::limits::SECOND;
+use crate::record::Said;
 use crate::service::{Event, Lines, Service, Turn};
 
 /// Whose login it looks like.
@@ -228,6 +229,13 @@ impl Service for Telnet {
             }
             Event::Ended => turn.close(),
             Event::Gone => {
+                if self.at == At::Password {
+                    turn.record(Said::Login {
+                        user: self.user.as_slice().into(),
+                        password: None,
+                        accepted: false,
+                    });
+                }
                 let left = self.lines.drain();
                 if !left.is_empty() {
                     turn.command(&left);

@@ -1,0 +1,6 @@
+//! A decoy's telnet hears any bytes, in any pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| trapline_decoy::exercise::exercise("telnet", data));
