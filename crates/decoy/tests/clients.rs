@@ -7,10 +7,12 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use trapline_decoy::accept::Accept;
 use trapline_decoy::record::{Record, Said, Upload};
 use trapline_decoy::services::Kind;
+use trapline_decoy::site::Site;
 use trapline_decoy::{Decoys, Host, Port, Ports, Wiring, text};
-use trapline_sensor::bench::{Bench, Trouble, on_a_bench};
+use trapline_sensor::bench::{Bench, MACHINE, Trouble, on_a_bench};
 use trapline_testing::skipped;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
@@ -25,9 +27,16 @@ fn host(services: &[(u16, &str)]) -> Decoys {
         .map(|(port, name)| (*port, kind(name)));
     let ports = Arc::new(Ports { tcp, udp: udp.collect() });
     let persona = Arc::new(text::read(text::BUILT_IN[0].1).unwrap());
+    // A host that lets this machine in at its third password: guessing takes seconds each time.
+    let third = |seed: &u64| {
+        let (site, mut accept) = (Site::new(*seed, &persona.name), Accept::default());
+        let mut let_in = |password: &[u8]| accept.accepts(&site, 0, MACHINE, b"root", password);
+        [let_in(b"1"), let_in(b"2"), let_in(b"3")] == [false, false, true]
+    };
+    let seed = (1..).find(third).unwrap();
     let wiring =
-        Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], prefix: 16, ports, fetch: true, seed: 7 };
-    Decoys::new(vec![Host::new(persona, wiring)], 7)
+        Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], prefix: 16, ports, fetch: true, seed };
+    Decoys::new(vec![Host::new(Arc::clone(&persona), wiring)], seed)
 }
 
 /// Runs a client with what it is to read; its output of both kinds.
@@ -393,7 +402,7 @@ fn blaster_leaves_its_command_and_its_file() {
     };
     let done = on_a_bench(Trouble::default(), |bench| {
         bench.put(host(&WINDOWS));
-        script(HOST, trapline_sensor::bench::MACHINE).unwrap();
+        script(HOST, MACHINE).unwrap();
         let mut decoys = bench.decoys();
         (decoys.take_records(), decoys.take_uploads())
     });

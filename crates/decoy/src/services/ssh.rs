@@ -147,6 +147,7 @@ struct Channel {
     line: Vec<u8>,
     shell: bool,
     terminal: bool,
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -595,8 +596,9 @@ impl Ssh {
 
     /// The command or shell has ended, well.
     fn end(&mut self, turn: &mut Turn<'_>) {
-        let Some(channel) = self.channel.as_mut() else { return };
+        let Some(channel) = self.channel.as_mut().filter(|channel| !channel.ended) else { return };
         channel.shell = false;
+        channel.ended = true;
         let theirs = channel.theirs.to_be_bytes();
         let mut status = [&[CHANNEL_REQUEST][..], &theirs].concat();
         string(&mut status, b"exit-status");
