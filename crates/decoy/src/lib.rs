@@ -10,6 +10,7 @@ pub mod decoys;
 pub mod exercise;
 pub mod files;
 pub mod frames;
+pub mod honeyd;
 pub mod host;
 pub mod layout;
 pub mod limits;

@@ -253,6 +253,7 @@ impl Fingerprint {
             udp_df: false,
             padding: Padding::Before,
             mss_follows: false,
+            vendors: Vec::new(),
             arp: vec![ArpOddity::Zero, ArpOddity::Hardware6],
             ports: Arc::default(),
             unreachable: self.unreachable(),

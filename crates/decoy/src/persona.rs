@@ -5,9 +5,11 @@ use std::sync::Arc;
 use trapline_wire::Time;
 use trapline_wire::observation::kind;
 
+use crate::frames::Mac;
 use crate::host::Ports;
 use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
+use crate::site::Site;
 
 /// A sequence or acknowledgement number of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,6 +230,8 @@ pub struct Persona {
     pub unreachable: Option<Unreachable>,
     /// Answer to an echo request.
     pub echo: Option<Echo>,
+    /// Prefixes of its makers' Ethernet addresses.
+    pub vendors: Vec<[u8; 3]>,
     /// Odd requests for its address that it answers.
     pub arp: Vec<ArpOddity>,
     /// What its ports do where nobody says otherwise.
@@ -263,6 +267,17 @@ impl Persona {
             answer.window = least.div_ceil(segment).saturating_mul(segment);
         }
         Some(answer)
+    }
+
+    /// The Ethernet address of a host with this seed: one of its makers', the rest from the seed.
+    pub fn mac(&self, seed: u64) -> Mac {
+        let site = Site::new(seed, &self.name);
+        let [x, y, z] = site.bytes("ethernet address");
+        // VMware's, which any system may have.
+        const VIRTUAL: [u8; 3] = [0x00, 0x50, 0x56];
+        let place = site.draw("vendor").below(self.vendors.len().max(1) as u32) as usize;
+        let [a, b, c] = self.vendors.get(place).copied().unwrap_or(VIRTUAL);
+        [a, b, c, x, y, z]
     }
 
     /// Time to live and DF of the segments of a connection: those of its SYN/ACK.

@@ -55,6 +55,8 @@ struct File {
     closed: BTreeMap<String, Answer>,
     unreachable: Option<Quote>,
     echo: Option<Reply>,
+    #[serde(default)]
+    vendors: Vec<String>,
     arp: Arp,
     #[serde(default)]
     ports: Listed,
@@ -215,6 +217,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         udp_df: file.udp_df,
         padding,
         mss_follows: file.syn.mss_follows,
+        vendors: file.vendors.iter().map(|text| vendor(text)).collect::<Result<_, _>>()?,
         arp: arp(&file.arp.answers)?,
         ports: Arc::new(Ports {
             tcp: ports("ports.tcp", &file.ports.tcp)?,
@@ -224,6 +227,15 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
         name: file.name,
     })
+}
+
+/// The prefix of a maker's Ethernet addresses.
+fn vendor(text: &str) -> Result<[u8; 3], TextError> {
+    let bytes: Vec<u8> = text.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    let prefix: Option<[u8; 3]> = bytes.try_into().ok();
+    prefix
+        .filter(|[first, ..]| first & 1 == 0)
+        .ok_or_else(|| wrong("vendors", text, "three bytes such as 00:50:56"))
 }
 
 fn arp(text: &str) -> Result<Vec<ArpOddity>, TextError> {
@@ -457,6 +469,17 @@ mod tests {
         );
         check("mss=1460", "mms=1460", "syn.options is \"mms=1460\"");
         check("flags = \"RA\"", "flags = \"RX\"", "letters of FSRPAUEC");
+    }
+
+    #[test]
+    fn ethernet_addresses_come_from_the_seed_and_the_maker() {
+        for (name, text) in BUILT_IN {
+            let persona = read(text).unwrap();
+            let (one, two) = (persona.mac(1), persona.mac(2));
+            assert_ne!(one, two, "{name}");
+            assert_eq!(one, persona.mac(1), "{name}");
+            assert!(persona.vendors.iter().any(|prefix| one.starts_with(prefix)), "{name}");
+        }
     }
 
     /// The windows of Windows 98 to nmap's six probes, as nmap's database has them.

@@ -1,12 +1,12 @@
 //! `trapline persona`
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use trapline_decoy::services::Kind;
-use trapline_decoy::{Decoys, Host, Persona, Port, Ports, Wiring, nmap, text};
+use trapline_decoy::{Decoys, Host, Persona, Port, Ports, Wiring, honeyd, nmap, text};
 use trapline_sensor::believed;
 use trapline_sensor::bench::{Trouble, on_a_bench};
 
@@ -38,6 +38,14 @@ enum PersonaCommand {
     },
     /// The services that a port can have
     Services,
+    /// Turn a honeyd.conf into hosts of a platform file
+    ///
+    /// Prints the hosts; every line that could not be carried over is named, with why, on standard error.
+    Import {
+        /// The configuration
+        #[arg(value_name = "HONEYD.CONF")]
+        file: PathBuf,
+    },
     /// Let nmap, p0f and arp-fingerprint look at a persona, and print what they believe
     ///
     /// A decoy with the persona's own ports stands in a network namespace of its own, which ends with the command; nothing reaches
@@ -120,8 +128,49 @@ pub fn persona(ui: &Ui, args: &PersonaArgs) -> Result<(), CommandError> {
         PersonaCommand::Services => {
             ui.print(&Kind::names().iter().map(|name| format!("{name}\n")).collect::<String>())
         }
+        PersonaCommand::Import { file } => import(ui, file),
         PersonaCommand::Check { name, seed, database } => check(ui, database.persona(name)?, *seed),
     }
+}
+
+fn import(ui: &Ui, file: &Path) -> Result<(), CommandError> {
+    let text = std::fs::read(file).map_err(|e| CommandError::new(format!("{}: {e}", file.display())))?;
+    let imported = honeyd::read(&String::from_utf8_lossy(&text));
+    if imported.hosts.is_empty() {
+        return Err(CommandError::new(format!("{}: no host is bound to an address in it", file.display())));
+    }
+    let quoted = |text: &str| format!("{text:?}");
+    let mut out = String::new();
+    for host in &imported.hosts {
+        out.push_str(&format!(
+            "[[host]]\nname = {}\naddress = \"{}\"\n",
+            quoted(&host.template),
+            host.address
+        ));
+        if let Some(personality) = &host.personality {
+            out.push_str(&format!("persona = {}\n", quoted(&format!("nmap:{personality}"))));
+        }
+        if let Some(mac) = host.mac {
+            let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+            out.push_str(&format!("mac = \"{}\"\n", mac.join(":")));
+        }
+        for (protocol, ports, other) in
+            [("tcp", &host.tcp, host.default_tcp), ("udp", &host.udp, host.default_udp)]
+        {
+            let mut listed: Vec<String> =
+                ports.iter().map(|(port, does)| format!("{port} = \"{does}\"")).collect();
+            listed.extend(other.filter(|does| *does != "closed").map(|does| format!("other = \"{does}\"")));
+            if !listed.is_empty() {
+                out.push_str(&format!("ports.{protocol} = {{ {} }}\n", listed.join(", ")));
+            }
+        }
+        out.push('\n');
+    }
+    ui.print(&out)?;
+    for (number, line, why) in &imported.left_out {
+        ui.finding(&format!("line {number}, {line:?}: {why}"));
+    }
+    Ok(())
 }
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
@@ -138,7 +187,7 @@ fn check(ui: &Ui, persona: Persona, seed: u64) -> Result<(), CommandError> {
     let scanned: Vec<String> = open.iter().copied().chain(closed).map(|port| port.to_string()).collect();
     let name = persona.name.clone();
     let wiring =
-        Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![ADDRESS], prefix: 16, ports, fetch: false, seed };
+        Wiring { mac: persona.mac(seed), addresses: vec![ADDRESS], prefix: 16, ports, fetch: false, seed };
     let decoys = Decoys::new(vec![Host::new(Arc::new(persona), wiring)], seed);
     ui.note(&format!(
         "{name} is being looked at in a network namespace of its own; that takes a minute or two"
