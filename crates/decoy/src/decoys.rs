@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher13;
-use trapline_wire::build::Ip;
+use trapline_wire::build::{self, Ip};
 use trapline_wire::ipv4::Ipv4View;
 use trapline_wire::tcp::{TcpView, flags};
 use trapline_wire::udp::UdpView;
 use trapline_wire::{Frame, LinkType, Packet, Reading, Time, Transport, checksum, decode};
 
 use crate::accept::Accept;
+use crate::fragments::{Datagram, Fragments, Piece};
 use crate::frames::{ARP, BROADCAST, Frames, IPV4, Mac, ethernet};
 use crate::host::{Heard, Host, Port, Wire};
 use crate::layout::Offer;
@@ -51,6 +52,7 @@ pub struct Decoys {
     /// Answers that were longer than their question, and since when they are counted.
     longer: (Time, u32),
     fetches: Vec<Fetching>,
+    fragments: Fragments,
     counts: Counts,
     records: Vec<Record>,
     uploads: Vec<Upload>,
@@ -166,6 +168,7 @@ impl Decoys {
             held: 0,
             longer: (0, 0),
             fetches: Vec::new(),
+            fragments: Fragments::default(),
             counts: Counts::default(),
             records: Vec::new(),
             uploads: Vec::new(),
@@ -182,7 +185,8 @@ impl Decoys {
 
     /// What met a limit so far.
     pub fn counts(&self) -> Counts {
-        Counts { half_open_forgotten: self.half_open.forgotten, ..self.counts }
+        let (half_open_forgotten, fragments_dropped) = (self.half_open.forgotten, self.fragments.dropped);
+        Counts { half_open_forgotten, fragments_dropped, ..self.counts }
     }
 
     /// Connections that there are.
@@ -248,10 +252,24 @@ impl Decoys {
         let Some(ip) = Ipv4View::checked(payload) else { return };
         let Some(bytes) = payload.get(..packet.ip_len as usize) else { return };
         let stranger = src.is_unspecified() || src.is_broadcast() || src.is_multicast() || src == dst;
-        if stranger || to != self.hosts[place as usize].wiring().mac || packet.fragment.is_some() {
+        if stranger || to != self.hosts[place as usize].wiring().mac || checksum::of(packet.header, 0) != 0 {
             return;
         }
-        if checksum::of(packet.header, 0) != 0 || !transport_checksum_is_right(&packet, bytes) {
+        if let Some(fragment) = packet.fragment {
+            let of = Datagram { src, dst, id: fragment.id as u16, protocol: packet.protocol };
+            let payload = bytes.get(usize::from(packet.ip_header_len)..).unwrap_or_default();
+            let (header, offset) = (packet.header, fragment.offset as usize);
+            let piece = Piece { header, offset, more: fragment.more, payload };
+            let overlap = self.hosts[place as usize].persona().overlap;
+            if let Some(whole) = self.fragments.take(self.now, of, &piece, overlap) {
+                let mut frame = Vec::with_capacity(14 + whole.len());
+                build::ethernet(&mut frame, to, from_mac, IPV4);
+                frame.extend_from_slice(&whole);
+                self.ipv4(to, from_mac, &frame, &whole, out);
+            }
+            return;
+        }
+        if !transport_checksum_is_right(&packet, bytes) {
             return;
         }
         let heard = Heard { now: self.now, from_mac, src, dst, ip, bytes };
@@ -1118,6 +1136,22 @@ mod tests {
         assert_eq!(told[0][14 + 6..14 + 8], [0x40, 0], "DF as the request had it");
         assert_eq!(told[0][14 + 20..14 + 22], [0, 9]);
         assert_eq!(told[0][14 + 24..], *b"\x01\x02\x03\x04abcdefgh");
+    }
+
+    #[test]
+    fn a_long_echo_comes_and_goes_in_fragments() {
+        let body: Vec<u8> = (0..4_000u32).map(|i| i as u8).collect();
+        let ip = Ip { id: 77, ..Ip::new(PEER.into(), HOST.into()) };
+        let mut packet = Vec::new();
+        build::icmp(&mut packet, &ip, 8, 0, [1, 2, 3, 4], &body);
+        let mut host = host();
+        let mut back = Vec::new();
+        for piece in crate::fragments::cut(&packet, 1_500) {
+            back.extend(answers(&mut host, &framed(HOST_MAC, IPV4, |out| out.extend_from_slice(&piece))));
+        }
+        assert_eq!(back.iter().map(Vec::len).collect::<Vec<_>>(), [1_514, 1_514, 14 + 20 + 1_048]);
+        let told: Vec<u8> = back.iter().flat_map(|frame| frame[34..].to_vec()).collect();
+        assert_eq!((&told[..2], &told[8..]), (&[0, 0][..], &body[..]));
     }
 
     /// Every bit of a probe turned over in turn: nothing panics, and what is not right in itself gets no answer.

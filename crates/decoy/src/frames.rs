@@ -43,6 +43,12 @@ impl Frames {
         self.bytes.get(start..*self.ends.get(n)?)
     }
 
+    /// Takes the last one away.
+    pub(crate) fn take_back(&mut self) {
+        self.ends.pop();
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());

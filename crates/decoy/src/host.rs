@@ -11,6 +11,7 @@ use trapline_wire::icmp::IcmpView;
 use trapline_wire::ipv4::Ipv4View;
 use trapline_wire::tcp::{TcpView, flags};
 
+use crate::fragments;
 use crate::frames::{ARP, Frames, IPV4, Mac};
 use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
@@ -393,12 +394,26 @@ impl Host {
     }
 
     fn send(&self, to: Mac, out: &mut Frames, packet: impl FnOnce(&mut Vec<u8>)) {
-        out.add(|bytes| {
+        const ETHERNET: usize = 14;
+        let write = |bytes: &mut Vec<u8>| {
             build::ethernet(bytes, to, self.wiring.mac, IPV4);
             packet(bytes);
-        });
+        };
+        out.add(write);
+        let Some(whole) = out.get(out.len() - 1).filter(|frame| frame.len() > ETHERNET + MTU) else { return };
+        let pieces = fragments::cut(&whole[ETHERNET..], MTU);
+        out.take_back();
+        for piece in pieces {
+            out.add(|bytes| {
+                build::ethernet(bytes, to, self.wiring.mac, IPV4);
+                bytes.extend_from_slice(&piece);
+            });
+        }
     }
 }
+
+/// Bytes of an IP packet that fit an Ethernet frame.
+const MTU: usize = 1_500;
 
 /// The ephemeral ports of the paper's systems: BSD's old range.
 const FIRST_EPHEMERAL: u16 = 1_025;

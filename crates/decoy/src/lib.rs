@@ -9,6 +9,7 @@ pub mod dates;
 pub mod decoys;
 pub mod exercise;
 pub mod files;
+pub mod fragments;
 pub mod frames;
 pub mod honeyd;
 pub mod host;

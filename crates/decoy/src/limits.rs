@@ -49,6 +49,13 @@ pub const COOKIE_FOR: Time = 64 * SECOND;
 pub const LONGER_ANSWERS: u32 = 20;
 /// The time that these are counted over.
 pub const LONGER_ANSWERS_IN: Time = 10 * SECOND;
+/// Datagrams of which fragments are missing, of all hosts together; beyond them the oldest goes.
+pub const FRAGMENTED: usize = 128;
+/// Fragments of one of them.
+pub const FRAGMENT_PIECES: usize = 128;
+/// How long its fragments are waited for (RFC 1122 3.3.2: 60 to 120 seconds; systems wait 30 to 60).
+pub const FRAGMENTED_FOR: Time = 30 * SECOND;
+
 /// Files that are being fetched at the same time.
 pub const FETCHES: usize = 64;
 /// How long one may take.
@@ -84,6 +91,8 @@ pub struct Counts {
     pub unsaid: u64,
     /// Received bytes that were dropped because too many before them were missing.
     pub beyond_gaps: u64,
+    /// Datagrams that never became whole.
+    pub fragments_dropped: u64,
     /// Answers to datagrams that were not sent because they were longer than the question.
     pub too_long: u64,
     /// Files that were not fetched: too many at once, or nobody gave them.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use trapline_wire::observation::kind;
 
+use crate::fragments::Overlap;
 use crate::layout::{Item, Padding};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{
@@ -253,6 +254,7 @@ impl Fingerprint {
             udp_df: false,
             padding: Padding::Before,
             mss_follows: false,
+            overlap: Overlap::First,
             vendors: Vec::new(),
             arp: vec![ArpOddity::Zero, ArpOddity::Hardware6],
             ports: Arc::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use trapline_wire::Time;
 use trapline_wire::observation::kind;
 
+use crate::fragments::Overlap;
 use crate::frames::Mac;
 use crate::host::Ports;
 use crate::layout::{Item, Offer, Padding, fitted};
@@ -232,6 +233,8 @@ pub struct Persona {
     pub echo: Option<Echo>,
     /// Prefixes of its makers' Ethernet addresses.
     pub vendors: Vec<[u8; 3]>,
+    /// Whose bytes count where fragments overlap.
+    pub overlap: Overlap,
     /// Odd requests for its address that it answers.
     pub arp: Vec<ArpOddity>,
     /// What its ports do where nobody says otherwise.

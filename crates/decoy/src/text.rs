@@ -9,6 +9,7 @@ use serde::Deserialize;
 use trapline_wire::observation::kind;
 use trapline_wire::tcp::flags;
 
+use crate::fragments::Overlap;
 use crate::host::{Port, Ports};
 use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
@@ -57,6 +58,7 @@ struct File {
     echo: Option<Reply>,
     #[serde(default)]
     vendors: Vec<String>,
+    fragments: String,
     arp: Arp,
     #[serde(default)]
     ports: Listed,
@@ -217,6 +219,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         udp_df: file.udp_df,
         padding,
         mss_follows: file.syn.mss_follows,
+        overlap: overlap(&file.fragments)?,
         vendors: file.vendors.iter().map(|text| vendor(text)).collect::<Result<_, _>>()?,
         arp: arp(&file.arp.answers)?,
         ports: Arc::new(Ports {
@@ -226,6 +229,17 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         unreachable: file.unreachable.map(|quote| unreachable(&quote, ttl)),
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
         name: file.name,
+    })
+}
+
+fn overlap(text: &str) -> Result<Overlap, TextError> {
+    Ok(match text {
+        "first" => Overlap::First,
+        "last" => Overlap::Last,
+        "bsd" => Overlap::Bsd,
+        "bsd-right" => Overlap::BsdRight,
+        "linux" => Overlap::Linux,
+        _ => return Err(wrong("fragments", text, "first, last, bsd, bsd-right, linux")),
     })
 }
 

@@ -1,0 +1,261 @@
+//! IPv4 fragments (RFC 791 3.2), in by the persona's way with overlaps, out where a packet does not fit the link.
+//!
+//! Systems differ in whose bytes count where fragments overlap (Shankar and Paxson 2003; Novak 2005); five ways are known.
+
+use std::net::Ipv4Addr;
+
+use trapline_wire::Time;
+use trapline_wire::checksum;
+
+use crate::limits::{FRAGMENT_PIECES, FRAGMENTED, FRAGMENTED_FOR};
+
+/// Whose bytes count where fragments overlap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    /// What came first: Windows, Solaris.
+    #[default]
+    First,
+    /// What came last: Cisco IOS.
+    Last,
+    /// What came first, where it begins no later; else the new: FreeBSD.
+    Bsd,
+    /// The new, where the old begins no later: HP JetDirect.
+    BsdRight,
+    /// What came first, where it begins earlier; else the new: Linux.
+    Linux,
+}
+
+impl Overlap {
+    /// Whether a byte of a piece that begins at `old` stays when another that begins at `new` has it too.
+    fn keeps(self, old: usize, new: usize) -> bool {
+        match self {
+            Overlap::First => true,
+            Overlap::Last => false,
+            Overlap::Bsd => old <= new,
+            Overlap::BsdRight => old > new,
+            Overlap::Linux => old < new,
+        }
+    }
+}
+
+/// Which datagram a fragment belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Datagram {
+    pub src: Ipv4Addr,
+    pub dst: Ipv4Addr,
+    pub id: u16,
+    pub protocol: u8,
+}
+
+/// A fragment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub header: &'a [u8],
+    pub offset: usize,
+    pub more: bool,
+    pub payload: &'a [u8],
+}
+
+#[derive(Debug)]
+struct Partial {
+    of: Datagram,
+    since: Time,
+    /// The header of the piece at the beginning.
+    header: Vec<u8>,
+    pieces: Vec<(usize, Vec<u8>)>,
+    total: Option<usize>,
+}
+
+/// Datagrams of which fragments are missing.
+#[derive(Debug, Default)]
+pub(crate) struct Fragments {
+    partial: Vec<Partial>,
+    /// Datagrams that were given up: too many at once, too many pieces, too late.
+    pub dropped: u64,
+}
+
+/// Bytes that a datagram can have (RFC 791).
+const LONGEST: usize = 65_535;
+
+impl Fragments {
+    /// Takes a fragment; the whole packet where it was the last one missing.
+    pub fn take(&mut self, now: Time, of: Datagram, piece: &Piece<'_>, overlap: Overlap) -> Option<Vec<u8>> {
+        let before = self.partial.len();
+        self.partial.retain(|partial| now - partial.since < FRAGMENTED_FOR);
+        self.dropped += (before - self.partial.len()) as u64;
+        let end = piece.offset + piece.payload.len();
+        // Pieces but the last come in eights of bytes, and none reaches beyond what a datagram can be.
+        if piece.header.len() + end > LONGEST
+            || piece.payload.is_empty()
+            || piece.more && piece.payload.len() % 8 != 0
+        {
+            return None;
+        }
+        let at = match self.partial.iter().position(|partial| partial.of == of) {
+            Some(at) => at,
+            None => {
+                if self.partial.len() >= FRAGMENTED {
+                    self.partial.remove(0);
+                    self.dropped += 1;
+                }
+                self.partial.push(Partial {
+                    of,
+                    since: now,
+                    header: Vec::new(),
+                    pieces: Vec::new(),
+                    total: None,
+                });
+                self.partial.len() - 1
+            }
+        };
+        let partial = &mut self.partial[at];
+        if partial.pieces.len() >= FRAGMENT_PIECES {
+            self.partial.remove(at);
+            self.dropped += 1;
+            return None;
+        }
+        partial.pieces.push((piece.offset, piece.payload.to_vec()));
+        if piece.offset == 0 && partial.header.is_empty() {
+            partial.header = piece.header.to_vec();
+        }
+        if !piece.more {
+            partial.total.get_or_insert(end);
+        }
+        let whole = partial.whole(overlap)?;
+        self.partial.remove(at);
+        Some(whole)
+    }
+}
+
+impl Partial {
+    /// The packet, where nothing of it is missing.
+    fn whole(&self, overlap: Overlap) -> Option<Vec<u8>> {
+        let total = self.total?;
+        let come: usize = self.pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+        if self.header.is_empty() || come < total {
+            return None;
+        }
+        // For each byte, where the piece begins that it is of.
+        let mut owners: Vec<Option<usize>> = vec![None; total];
+        let mut bytes = vec![0; total];
+        for (offset, piece) in &self.pieces {
+            for (at, byte) in (*offset..total).zip(piece) {
+                if !owners[at].is_some_and(|old| overlap.keeps(old, *offset)) {
+                    (owners[at], bytes[at]) = (Some(*offset), *byte);
+                }
+            }
+        }
+        if owners.contains(&None) {
+            return None;
+        }
+        let mut packet = self.header.clone();
+        packet[2..4].copy_from_slice(&((self.header.len() + total) as u16).to_be_bytes());
+        packet[6..8].fill(0);
+        seal(&mut packet);
+        packet.extend(bytes);
+        Some(packet)
+    }
+}
+
+/// Writes the checksum of a header.
+fn seal(header: &mut [u8]) {
+    header[10..12].fill(0);
+    let good = checksum::of(header, 0);
+    header[10..12].copy_from_slice(&good.to_be_bytes());
+}
+
+/// The packets in which one of more than `mtu` bytes goes out; its header is 20 bytes long.
+pub(crate) fn cut(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
+    const HEADER: usize = 20;
+    let (header, payload) = packet.split_at(HEADER.min(packet.len()));
+    let room = (mtu - HEADER) / 8 * 8;
+    let count = payload.len().div_ceil(room);
+    let piece = |(place, bytes): (usize, &[u8])| {
+        let mut out = header.to_vec();
+        out[2..4].copy_from_slice(&((HEADER + bytes.len()) as u16).to_be_bytes());
+        let more = u16::from(place + 1 < count) << 13;
+        out[6..8].copy_from_slice(&(more | (place * room / 8) as u16).to_be_bytes());
+        seal(&mut out);
+        out.extend_from_slice(bytes);
+        out
+    };
+    payload.chunks(room).enumerate().map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF: Datagram = Datagram {
+        src: Ipv4Addr::new(203, 0, 113, 5),
+        dst: Ipv4Addr::new(192, 0, 2, 11),
+        id: 7,
+        protocol: 17,
+    };
+
+    fn header() -> Vec<u8> {
+        let mut header = vec![0x45, 0, 0, 0, 0, 7, 0x20, 0, 64, 17, 0, 0, 203, 0, 113, 5, 192, 0, 2, 11];
+        seal(&mut header);
+        header
+    }
+
+    /// The six pieces of Shankar and Paxson's figure, in eights of bytes, and what each way makes of them (Novak, table 1).
+    #[test]
+    fn overlaps_are_settled_as_each_system_settles_them() {
+        let pieces = [(0, 3, b'1'), (4, 2, b'2'), (6, 3, b'3'), (1, 4, b'4'), (6, 3, b'5'), (9, 3, b'6')];
+        let expected = [
+            (Overlap::Bsd, "111442333666"),
+            (Overlap::BsdRight, "144422555666"),
+            (Overlap::Linux, "111442555666"),
+            (Overlap::First, "111422333666"),
+            (Overlap::Last, "144442555666"),
+        ];
+        for (overlap, eights) in expected {
+            let mut fragments = Fragments::default();
+            let mut whole = None;
+            for (offset, length, letter) in pieces {
+                let payload = vec![letter; length * 8];
+                let piece =
+                    Piece { header: &header(), offset: offset * 8, more: offset != 9, payload: &payload };
+                whole = whole.or(fragments.take(0, OF, &piece, overlap));
+            }
+            let got: String = whole.unwrap()[20..].chunks(8).map(|eight| char::from(eight[0])).collect();
+            assert_eq!(got, eights, "{overlap:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_put_together_in_any_order() {
+        let mut packet = header();
+        packet.extend((0..5_000u32).map(|i| i as u8));
+        let pieces = cut(&packet, 1_500);
+        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [1_500, 1_500, 1_500, 580]);
+        let mut fragments = Fragments::default();
+        let mut whole = None;
+        for piece in pieces.iter().rev() {
+            assert_eq!(checksum::of(&piece[..20], 0), 0);
+            let field = u16::from_be_bytes([piece[6], piece[7]]);
+            let (offset, more) = (usize::from(field & 0x1fff) * 8, field & 0x2000 != 0);
+            let piece = Piece { header: &piece[..20], offset, more, payload: &piece[20..] };
+            whole = fragments.take(0, OF, &piece, Overlap::First);
+        }
+        assert_eq!(whole.unwrap()[20..], packet[20..]);
+    }
+
+    #[test]
+    fn what_never_becomes_whole_is_bounded() {
+        let mut fragments = Fragments::default();
+        for id in 0..1_000 {
+            let piece = Piece { header: &header(), offset: 0, more: true, payload: &[0; 8] };
+            assert!(fragments.take(0, Datagram { id, ..OF }, &piece, Overlap::First).is_none());
+        }
+        assert_eq!((fragments.partial.len(), fragments.dropped), (FRAGMENTED, 1_000 - FRAGMENTED as u64));
+        for _ in 0..2 * FRAGMENT_PIECES {
+            let piece = Piece { header: &header(), offset: 8, more: true, payload: &[0; 8] };
+            fragments.take(0, OF, &piece, Overlap::First);
+        }
+        assert!(fragments.partial.iter().all(|partial| partial.pieces.len() <= FRAGMENT_PIECES));
+        let beyond = Piece { header: &header(), offset: 65_528, more: false, payload: &[0; 100] };
+        assert!(fragments.take(0, OF, &beyond, Overlap::First).is_none());
+    }
+}
