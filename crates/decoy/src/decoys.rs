@@ -1138,6 +1138,57 @@ mod tests {
         assert_eq!(told[0][14 + 24..], *b"\x01\x02\x03\x04abcdefgh");
     }
 
+    /// Packets that ended Honeyd, by its issues' numbers (DataSoft/Honeyd): each has an answer, or none, and the next one too.
+    #[test]
+    fn packets_that_ended_honeyd_do_not_end_us() {
+        let tcp = |from: Ipv4Addr, to: Ipv4Addr, bits: u8| {
+            let segment = Tcp { src_port: 2_989, dst_port: 80, flags: bits, ..Tcp::default() };
+            framed(HOST_MAC, IPV4, |out| build::tcp(out, &Ip::new(from.into(), to.into()), &segment))
+        };
+        let udp = |from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]| {
+            framed(HOST_MAC, IPV4, |out| build::udp(out, &Ip::new(from.into(), to.into()), 137, 137, payload))
+        };
+        let request = |sender: &[u8; 10], wanted: Ipv4Addr| {
+            framed(BROADCAST, ARP, |out| {
+                out.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
+                out.extend_from_slice(sender);
+                out.extend_from_slice(&[0; 6]);
+                out.extend_from_slice(&wanted.octets());
+            })
+        };
+        let broadcast = Ipv4Addr::BROADCAST;
+        let other = Ipv4Addr::new(192, 0, 2, 99);
+        let to_all = |mut frame: Vec<u8>| {
+            frame[..6].fill(0xff);
+            frame
+        };
+        let cases: [(u32, Vec<u8>, usize); 12] = [
+            (10, request(&[0; 10], HOST), 1),
+            (10, request(&[0xff; 10], HOST), 0),
+            (19, tcp(PEER, other, flags::ACK), 0),
+            (19, tcp(PEER, HOST, flags::RST), 0),
+            (33, udp(HOST, HOST, &[0; 140]), 0),
+            (34, udp(PEER, HOST, &[0; 50]), 1),
+            (35, to_all(udp(PEER, broadcast, &[0; 50])), 0),
+            (35, to_all(tcp(PEER, broadcast, flags::SYN)), 0),
+            (48, to_all(udp(Ipv4Addr::UNSPECIFIED, broadcast, &[1, 1, 6, 0])), 0),
+            (74, tcp(PEER, HOST, 0), 0),
+            (76, udp(PEER, other, &[0; 30]), 0),
+            (
+                81,
+                framed(HOST_MAC, IPV4, |out| {
+                    build::icmp(out, &Ip::new(PEER.into(), other.into()), 8, 0, [0; 4], b"")
+                }),
+                0,
+            ),
+        ];
+        let mut host = host();
+        for (issue, frame, told) in cases {
+            assert_eq!(answers(&mut host, &frame).len(), told, "issue {issue}");
+            assert_eq!(answers(&mut host, &segment(80, flags::SYN, &[])).len(), 1, "after issue {issue}");
+        }
+    }
+
     #[test]
     fn a_long_echo_comes_and_goes_in_fragments() {
         let body: Vec<u8> = (0..4_000u32).map(|i| i as u8).collect();
