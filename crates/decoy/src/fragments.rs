@@ -87,7 +87,7 @@ impl Fragments {
         // Pieces but the last come in eights of bytes, and none reaches beyond what a datagram can be.
         if piece.header.len() + end > LONGEST
             || piece.payload.is_empty()
-            || piece.more && piece.payload.len() % 8 != 0
+            || piece.more && !piece.payload.len().is_multiple_of(8)
         {
             return None;
         }
