@@ -30,17 +30,32 @@ pub struct Accept {
 impl Accept {
     /// Whether this name and password are let in. What was let in once is let in again, and nothing else.
     pub fn accepts(&mut self, site: &Site, now: Time, peer: Ipv4Addr, user: &[u8], password: &[u8]) -> bool {
+        let pair = hashed(&(user, password));
+        self.tried(site, now, peer, pair, pair)
+    }
+
+    /// Whether this name is let in with a proof of a password, which is another one each time: what was let in once is the name then.
+    pub fn accepts_proof(
+        &mut self,
+        site: &Site,
+        now: Time,
+        peer: Ipv4Addr,
+        user: &[u8],
+        proof: &[u8],
+    ) -> bool {
+        self.tried(site, now, peer, hashed(&(user, proof)), hashed(&user))
+    }
+
+    /// Counts a try; `pair` tells tries apart, `lasting` is what is let in from then on.
+    fn tried(&mut self, site: &Site, now: Time, peer: Ipv4Addr, pair: u64, lasting: u64) -> bool {
         if !self.tries.contains_key(&peer) && self.tries.len() >= SOURCES {
             let oldest = self.tries.iter().min_by_key(|(_, tries)| tries.last).map(|(peer, _)| *peer);
             oldest.and_then(|oldest| self.tries.remove(&oldest));
         }
-        let mut hasher = DefaultHasher::new();
-        (user, password).hash(&mut hasher);
-        let pair = hasher.finish();
         let tries = self.tries.entry(peer).or_default();
         tries.last = now;
         if let Some(accepted) = tries.accepted {
-            return accepted == pair;
+            return accepted == lasting;
         }
         if tries.different == 0 || tries.latest != pair {
             tries.different += 1;
@@ -48,10 +63,16 @@ impl Accept {
         }
         let wanted = 2 + site.for_peer("accepted password", peer, LATEST - 1);
         if tries.different >= wanted {
-            tries.accepted = Some(pair);
+            tries.accepted = Some(lasting);
         }
         tries.accepted.is_some()
     }
+}
+
+fn hashed(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -137,6 +137,14 @@ impl Turn<'_> {
         accepted
     }
 
+    /// As [`Turn::login`], for a proof of a password that depends on a challenge.
+    pub fn login_proof(&mut self, user: &[u8], proof: &[u8]) -> bool {
+        let accepted = self.accept.accepts_proof(self.site, self.now, self.peer, user, proof);
+        let (user, password) = (user.into(), Some(proof.into()));
+        self.record(Said::Login { user, password, accepted });
+        accepted
+    }
+
     /// Keeps a file that the peer left; `bytes` is its whole length, of which `kept` may be the beginning.
     pub fn keep(&mut self, name: &[u8], bytes: u64, kept: Vec<u8>) {
         self.orders.uploads.push((name.into(), bytes, kept));

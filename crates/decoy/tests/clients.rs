@@ -250,9 +250,12 @@ fn guessers_find_the_password_that_the_policy_lets_in() {
     let hydra = ["-t", "1", "-l", "admin", "-P", list, "-f", "ftp://10.9.1.1"];
     let medusa =
         |service: &'static str| ["-h", "10.9.1.1", "-u", "admin", "-P", list, "-t", "1", "-f", "-M", service];
+    let hydra_smb = ["-t", "1", "-l", "admin", "-P", list, "-f", "smb://10.9.1.1"];
     let runs = [
         ("hydra", &hydra[..], "ftp/vsftpd", 21, "password: "),
         ("medusa", &medusa("ftp"), "ftp/wu-ftpd-2.6.2", 21, "Password: "),
+        ("medusa", &medusa("smbnt"), "smb/windows-nt4", 445, "Password: "),
+        ("hydra", &hydra_smb, "smb/windows-nt4", 445, "password: "),
         ("medusa", &medusa("telnet"), "telnet/busybox", 23, "Password: "),
     ];
     for (program, arguments, face, port, word) in runs {
@@ -260,6 +263,8 @@ fn guessers_find_the_password_that_the_policy_lets_in() {
         let found = logins(&records).into_iter().find(|(.., accepted)| *accepted);
         let (_, password, _) =
             found.unwrap_or_else(|| panic!("{face}: nobody was let in: {told} {records:?}"));
+        // Of a proof only the guesser knows the password.
+        let password = if password.contains("::") { "secret" } else { &password };
         assert!(told.contains(&format!("{word}{password}")), "{program} {face}: {told}");
     }
     let _ = std::fs::remove_file(list);

@@ -230,7 +230,7 @@ impl Smb {
             // As those write it who look for the password behind it.
             let proof =
                 format!("{user}::{domain}:{}:{}:{}", hex(&self.challenge), hex(lm_proof), hex(nt_proof));
-            turn.login(user.as_bytes(), proof.as_bytes())
+            turn.login_proof(user.as_bytes(), proof.as_bytes())
         };
         if !self.inside {
             return reply(message, LOGON_FAILURE, &[], &[], turn);
