@@ -62,46 +62,38 @@ impl Date {
         DAYS[self.weekday]
     }
 
+    /// The time of day: `08:49:37`.
+    pub fn clock(&self) -> String {
+        format!("{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    }
+
     /// As HTTP writes it (RFC 9110 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub fn http(&self) -> String {
         format!(
-            "{}, {:02} {} {} {:02}:{:02}:{:02} GMT",
+            "{}, {:02} {} {} {} GMT",
             self.day_name(),
             self.day,
             self.month_name(),
             self.year,
-            self.hour,
-            self.minute,
-            self.second
+            self.clock()
         )
     }
 
     /// As mail writes it (RFC 5322 3.3): `Sun, 6 Nov 1994 08:49:37 +0000`.
     pub fn mail(&self) -> String {
         format!(
-            "{}, {} {} {} {:02}:{:02}:{:02} +0000",
+            "{}, {} {} {} {} +0000",
             self.day_name(),
             self.day,
             self.month_name(),
             self.year,
-            self.hour,
-            self.minute,
-            self.second
+            self.clock()
         )
     }
 
     /// As C's `ctime` writes it, without its end: `Sun Nov  6 08:49:37 1994`.
     pub fn ctime(&self) -> String {
-        format!(
-            "{} {} {:2} {:02}:{:02}:{:02} {}",
-            self.day_name(),
-            self.month_name(),
-            self.day,
-            self.hour,
-            self.minute,
-            self.second,
-            self.year
-        )
+        format!("{} {} {:2} {} {}", self.day_name(), self.month_name(), self.day, self.clock(), self.year)
     }
 }
 

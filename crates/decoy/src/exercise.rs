@@ -1,5 +1,7 @@
 //! A service without a network: for tests and fuzzing.
 
+use trapline_wire::Time;
+
 use crate::accept::Accept;
 use crate::limits::SECOND;
 use crate::record::Said;
@@ -40,19 +42,7 @@ pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]
             left -= 1;
             now += SECOND / 100;
             let mut orders = Orders::default();
-            let mut turn = Turn {
-                now,
-                peer: [203, 0, 113, 9].into(),
-                peer_port: 1025,
-                local: [192, 0, 2, 11].into(),
-                port: 1,
-                mac: [2, 0, 0, 0, 0, 1],
-                site: &site,
-                accept: &mut accept,
-                data_port: 2_000,
-                orders: &mut orders,
-            };
-            service.on(event, &mut turn);
+            service.on(event, &mut any_turn(now, &site, &mut accept, &mut orders));
             talk.said.extend(orders.say);
             talk.said_data.extend(orders.data.say);
             talk.records.extend(orders.records);
@@ -80,6 +70,12 @@ pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]
     talk
 }
 
+/// A turn with some peer.
+fn any_turn<'a>(now: Time, site: &'a Site, accept: &'a mut Accept, orders: &'a mut Orders) -> Turn<'a> {
+    let (peer, local, mac) = ([203, 0, 113, 9].into(), [192, 0, 2, 11].into(), [2, 0, 0, 0, 0, 1]);
+    Turn { now, peer, peer_port: 1025, local, port: 1, mac, site, accept, data_port: 2_000, orders }
+}
+
 /// Lets every face of a service hear `data`, cut into pieces by its first byte; for fuzzing.
 ///
 /// # Panics
@@ -95,19 +91,8 @@ pub fn exercise(service: &str, data: &[u8]) {
 
         let site = Site::new(1, "exercise");
         let mut orders = Orders::default();
-        let mut turn = Turn {
-            now: SECOND,
-            peer: [203, 0, 113, 9].into(),
-            peer_port: 1025,
-            local: [192, 0, 2, 11].into(),
-            port: 1,
-            mac: [2, 0, 0, 0, 0, 1],
-            site: &site,
-            accept: &mut Accept::default(),
-            data_port: 0,
-            orders: &mut orders,
-        };
-        datagram::answer(kind, data, &mut turn);
+        let mut accept = Accept::default();
+        datagram::answer(kind, data, &mut any_turn(SECOND, &site, &mut accept, &mut orders));
     }
 }
 

@@ -368,10 +368,14 @@ impl Host {
         self.isns.take(now, &mut self.random)
     }
 
-    /// The next of the ports that systems give to whoever asks for any.
-    pub(crate) fn ephemeral_port(&mut self) -> u16 {
-        self.next_port = if self.next_port >= LAST_EPHEMERAL { FIRST_EPHEMERAL } else { self.next_port + 1 };
-        self.next_port
+    /// The ports that systems give to whoever asks for any, beginning with the next one.
+    pub(crate) fn ephemeral_ports(&self) -> impl Iterator<Item = u16> + use<> {
+        (self.next_port..=LAST_EPHEMERAL).chain(FIRST_EPHEMERAL..self.next_port)
+    }
+
+    /// This one of them is given.
+    pub(crate) fn use_ephemeral_port(&mut self, port: u16) {
+        self.next_port = if port >= LAST_EPHEMERAL { FIRST_EPHEMERAL } else { port + 1 };
     }
 
     /// The header of an answer, with the next identification of its counter.
@@ -459,21 +463,8 @@ impl Wire<'_> {
                 put(&to.to_be_bytes());
             }
         }
-        let Key { local, peer, port, peer_port, .. } = flow.key;
-        let (ttl, df) = self.host.persona.connected();
-        let ip = self.host.header(local, peer, ttl, df, Counter::Open);
-        let segment = Tcp {
-            src_port: port,
-            dst_port: peer_port,
-            seq,
-            ack,
-            flags: bits,
-            window,
-            options: &options[..used],
-            payload,
-            ..Tcp::default()
-        };
-        self.host.send(flow.mac, self.out, |bytes| build::tcp(bytes, &ip, &segment));
+        let options = &options[..used];
+        self.send(flow, Tcp { seq, ack, flags: bits, window, options, payload, ..Tcp::default() });
     }
 
     /// Sends the SYN of a connection that the host asks for.
@@ -482,19 +473,14 @@ impl Wire<'_> {
         let mut options = Vec::with_capacity(40);
         layout::write(&mut options, &layout, self.host.stamps.at(self.now), echo);
         options.truncate(40);
+        self.send(flow, Tcp { seq, ack, flags: bits, window, options: &options, ..Tcp::default() });
+    }
+
+    fn send(&mut self, flow: &Flow, segment: Tcp<'_>) {
         let Key { local, peer, port, peer_port, .. } = flow.key;
         let (ttl, df) = self.host.persona.connected();
         let ip = self.host.header(local, peer, ttl, df, Counter::Open);
-        let segment = Tcp {
-            src_port: port,
-            dst_port: peer_port,
-            seq,
-            ack,
-            flags: bits,
-            window,
-            options: &options,
-            ..Tcp::default()
-        };
+        let segment = Tcp { src_port: port, dst_port: peer_port, ..segment };
         self.host.send(flow.mac, self.out, |bytes| build::tcp(bytes, &ip, &segment));
     }
 }

@@ -43,7 +43,9 @@ impl Decoys {
             self.counts.not_fetched += 1;
             return;
         }
-        let flow = Flow { key: Key { port: host.ephemeral_port(), peer_port: TFTP, ..*key }, mac };
+        let Some(port) = host.ephemeral_ports().next() else { return };
+        host.use_ephemeral_port(port);
+        let flow = Flow { key: Key { port, peer_port: TFTP, ..*key }, mac };
         let (until, again) = (self.now + limits::FETCH_FOR, self.now);
         let (file, kept) = (fetch.file, Vec::new());
         self.fetches.push(Fetching {

@@ -493,35 +493,36 @@ impl Decoys {
     }
 
     fn turn(&mut self, id: u32, event: Event<'_>, out: &mut Frames) {
+        let Some((key, name, data_port, orders)) = self.take_turn(id, event) else { return };
+        self.obey(id, key, name, data_port, orders, out);
+    }
+
+    /// Lets the service of a connection take its turn: the connection, the service's name, the port that a data connection would be
+    /// expected at, and what is wanted.
+    fn take_turn(&mut self, id: u32, event: Event<'_>) -> Option<(Key, &'static str, u16, Orders)> {
         let slot = &mut self.slots[id as usize];
-        let Some(mut talk) = slot.talk.take() else { return };
-        let Some(connection) = &slot.connection else { return };
-        let key = connection.flow.key;
+        let key = slot.connection.as_ref()?.flow.key;
+        let talk = slot.talk.as_mut()?;
+        let host = &self.hosts[key.host as usize];
+        let taken = |port: &u16| {
+            host.wiring().ports.tcp(*port) != Port::Closed || self.expected.contains_key(&(key.host, *port))
+        };
+        let data_port = host.ephemeral_ports().find(|port| !taken(port))?;
         let mut orders = Orders::default();
-        let host = &mut self.hosts[key.host as usize];
-        let mut data_port = host.ephemeral_port();
-        while host.wiring().ports.tcp(data_port) != Port::Closed
-            || self.expected.contains_key(&(key.host, data_port))
-        {
-            data_port = host.ephemeral_port();
-        }
-        let host_mac = self.hosts[key.host as usize].wiring().mac;
         let mut turn = Turn {
             now: self.now,
             peer: key.peer,
             peer_port: key.peer_port,
             local: key.local,
             port: key.port,
-            mac: host_mac,
+            mac: host.wiring().mac,
             site: &talk.site,
             accept: self.accept.entry(key.host).or_default(),
             data_port,
             orders: &mut orders,
         };
         talk.service.on(event, &mut turn);
-        let name = talk.kind.name();
-        self.slots[id as usize].talk = Some(talk);
-        self.obey(id, key, name, data_port, orders, out);
+        Some((key, talk.kind.name(), data_port, orders))
     }
 
     fn obey(
@@ -534,12 +535,7 @@ impl Decoys {
         out: &mut Frames,
     ) {
         let now = self.now;
-        for said in orders.records {
-            self.note(&key, "tcp", name, said);
-        }
-        for (file, bytes, kept) in orders.uploads {
-            self.keep(&key, name, file, bytes, kept);
-        }
+        self.write_down(&key, name, orders.records, orders.uploads);
         let mac = self.slots[id as usize].connection.as_ref().map(|c| c.flow.mac);
         if let Some((fetch, mac)) = orders.fetch.zip(mac) {
             self.fetch(&key, mac, name, fetch, out);
@@ -576,6 +572,7 @@ impl Decoys {
         }
         if orders.data.expect && self.expected.len() < limits::EXPECTED {
             let until = now + limits::EXPECTED_FOR;
+            self.hosts[key.host as usize].use_ephemeral_port(data_port);
             self.expected.insert((key.host, data_port), Expected { owner: id, peer: key.peer, until });
         }
         if let Some((from, to)) = orders.data.connect {
@@ -762,29 +759,24 @@ impl Decoys {
 
     /// The last turn of a service: only its records count.
     fn turn_at_the_end(&mut self, id: u32) {
-        let slot = &mut self.slots[id as usize];
-        let (Some(mut talk), Some(connection)) = (slot.talk.take(), &slot.connection) else { return };
-        let key = connection.flow.key;
-        let mut orders = Orders::default();
-        let host_mac = self.hosts[key.host as usize].wiring().mac;
-        let mut turn = Turn {
-            now: self.now,
-            peer: key.peer,
-            peer_port: key.peer_port,
-            local: key.local,
-            port: key.port,
-            mac: host_mac,
-            site: &talk.site,
-            accept: self.accept.entry(key.host).or_default(),
-            data_port: 0,
-            orders: &mut orders,
-        };
-        talk.service.on(Event::Gone, &mut turn);
-        for said in orders.records {
-            self.note(&key, "tcp", talk.kind.name(), said);
+        let Some((key, name, _, orders)) = self.take_turn(id, Event::Gone) else { return };
+        self.slots[id as usize].talk = None;
+        self.write_down(&key, name, orders.records, orders.uploads);
+    }
+
+    /// Records and files of a turn.
+    fn write_down(
+        &mut self,
+        key: &Key,
+        name: &'static str,
+        records: Vec<Said>,
+        uploads: Vec<(Text, u64, Vec<u8>)>,
+    ) {
+        for said in records {
+            self.note(key, "tcp", name, said);
         }
-        for (file, bytes, kept) in orders.uploads {
-            self.keep(&key, talk.kind.name(), file, bytes, kept);
+        for (file, bytes, kept) in uploads {
+            self.keep(key, name, file, bytes, kept);
         }
     }
 
