@@ -15,7 +15,7 @@ use crate::fragments;
 use crate::frames::{ARP, Frames, IPV4, Mac};
 use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
-use crate::persona::{ArpOddity, Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
+use crate::persona::{ArpOddity, ByteOrder, Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
 use crate::services::Kind;
 use crate::site::Site;
 use crate::tcp::half_open::{Completed, HalfOpen};
@@ -345,6 +345,14 @@ impl Host {
         const ECHO: u8 = 8;
         const ECHO_REPLY: u8 = 0;
         let (Some(id), Some(seq)) = (icmp.identifier(), icmp.sequence()) else { return };
+        let body = heard.bytes.get(heard.ip.header_len() + 8..).unwrap_or_default();
+        if let Some((kind, body)) = self.other_reply(heard.now, icmp.kind(), body) {
+            let (ttl, df) = (self.persona.connected().0, self.persona.udp_df);
+            let ip = self.header(heard.dst, heard.src, ttl, df, Counter::Icmp);
+            let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
+            return self
+                .send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, kind, 0, [a, b, c, d], &body));
+        }
         let Some(echo) = self.persona.echo.clone().filter(|_| icmp.kind() == ECHO) else { return };
         let df = u8::from(heard.ip.dont_fragment());
         let df = match echo.df {
@@ -359,8 +367,30 @@ impl Host {
         };
         let ip = self.header(heard.dst, heard.src, echo.ttl, df, Counter::Icmp);
         let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
-        let body = heard.bytes.get(heard.ip.header_len() + 8..).unwrap_or_default();
         self.send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, ECHO_REPLY, code, [a, b, c, d], body));
+    }
+
+    /// The kind and body of a reply to a request for the time or the address mask (RFC 792, 950).
+    fn other_reply(&self, now: Time, kind: u8, body: &[u8]) -> Option<(u8, Vec<u8>)> {
+        const TIMESTAMP: u8 = 13;
+        const MASK: u8 = 17;
+        match kind {
+            TIMESTAMP => {
+                let order = self.persona.icmp_timestamp?;
+                let sent = body.first_chunk::<4>()?;
+                let of_day_ms = (now / 1_000_000).rem_euclid(86_400_000) as u32;
+                let time = match order {
+                    ByteOrder::Big => of_day_ms.to_be_bytes(),
+                    ByteOrder::Little => of_day_ms.to_le_bytes(),
+                };
+                Some((TIMESTAMP + 1, [*sent, time, time].concat()))
+            }
+            MASK if self.persona.icmp_mask && body.len() >= 4 => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.wiring.prefix.min(32))).unwrap_or(0);
+                Some((MASK + 1, mask.to_be_bytes().to_vec()))
+            }
+            _ => None,
+        }
     }
 
     /// A number for a connection that the host asks for.

@@ -13,7 +13,7 @@ use crate::fragments::Overlap;
 use crate::layout::{Item, Padding};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{
-    ArpOddity, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+    ArpOddity, ByteOrder, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
 };
 
 /// Why a fingerprint is no persona.
@@ -255,6 +255,9 @@ impl Fingerprint {
             padding: Padding::Before,
             mss_follows: false,
             overlap: Overlap::First,
+            // The database does not say; most systems of its time answer the first and not the second.
+            icmp_timestamp: Some(ByteOrder::Big),
+            icmp_mask: false,
             vendors: Vec::new(),
             arp: vec![ArpOddity::Zero, ArpOddity::Hardware6],
             ports: Arc::default(),

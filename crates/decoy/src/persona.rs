@@ -154,6 +154,15 @@ pub enum Taken {
     Other,
 }
 
+/// The byte order of the times in an ICMP timestamp reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOrder {
+    /// As RFC 792 has it.
+    Big,
+    /// As Windows had it (Arkin, ICMP usage in scanning, 2001).
+    Little,
+}
+
 /// The answer to an echo request.
 #[derive(Clone, Debug)]
 pub struct Echo {
@@ -231,6 +240,10 @@ pub struct Persona {
     pub unreachable: Option<Unreachable>,
     /// Answer to an echo request.
     pub echo: Option<Echo>,
+    /// Whether it answers timestamp requests (ICMP 13), and how.
+    pub icmp_timestamp: Option<ByteOrder>,
+    /// Whether it answers address mask requests (ICMP 17).
+    pub icmp_mask: bool,
     /// Prefixes of its makers' Ethernet addresses.
     pub vendors: Vec<[u8; 3]>,
     /// Whose bytes count where fragments overlap.

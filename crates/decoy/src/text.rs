@@ -14,7 +14,7 @@ use crate::host::{Port, Ports};
 use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{
-    ArpOddity, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+    ArpOddity, ByteOrder, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
 };
 use crate::services::Kind;
 
@@ -60,8 +60,16 @@ struct File {
     vendors: Vec<String>,
     fragments: String,
     arp: Arp,
+    icmp: Icmp,
     #[serde(default)]
     ports: Listed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Icmp {
+    timestamp: String,
+    mask: bool,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +228,8 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         padding,
         mss_follows: file.syn.mss_follows,
         overlap: overlap(&file.fragments)?,
+        icmp_timestamp: timestamp(&file.icmp.timestamp)?,
+        icmp_mask: file.icmp.mask,
         vendors: file.vendors.iter().map(|text| vendor(text)).collect::<Result<_, _>>()?,
         arp: arp(&file.arp.answers)?,
         ports: Arc::new(Ports {
@@ -241,6 +251,15 @@ fn overlap(text: &str) -> Result<Overlap, TextError> {
         "linux" => Overlap::Linux,
         _ => return Err(wrong("fragments", text, "first, last, bsd, bsd-right, linux")),
     })
+}
+
+fn timestamp(text: &str) -> Result<Option<ByteOrder>, TextError> {
+    match text {
+        "big-endian" => Ok(Some(ByteOrder::Big)),
+        "little-endian" => Ok(Some(ByteOrder::Little)),
+        "none" => Ok(None),
+        _ => Err(wrong("icmp.timestamp", text, "big-endian, little-endian, none")),
+    }
 }
 
 /// The prefix of a maker's Ethernet addresses.

@@ -188,6 +188,28 @@ fn packets_that_ended_honeyd_do_not_end_us() {
 }
 
 #[test]
+fn the_time_and_the_mask_are_told_by_who_tells_them() {
+    let ask = |persona: &str, kind: u8| {
+        let (_, text) = crate::text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
+        let (ports, prefix) = (Arc::default(), 24);
+        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix, ports, fetch: false, seed: 5 };
+        let persona = Arc::new(crate::text::read(text).unwrap());
+        let mut host = Decoys::new(vec![Host::new(persona, wiring)], 5);
+        let ip = Ip::new(PEER.into(), HOST.into());
+        let asked = framed(HOST_MAC, IPV4, |out| build::icmp(out, &ip, kind, 0, [1, 2, 3, 4], &[0; 12]));
+        answers(&mut host, &asked).first().map(|frame| frame[34..].to_vec())
+    };
+    // One second after midnight.
+    let linux = ask("linux-redhat-7.3", 13).unwrap();
+    assert_eq!((linux[0], &linux[12..16]), (14, &1_000u32.to_be_bytes()[..]));
+    let windows = ask("windows-98", 13).unwrap();
+    assert_eq!((windows[0], &windows[12..16]), (14, &1_000u32.to_le_bytes()[..]));
+    assert_eq!(ask("windows-nt4-server", 13), None);
+    assert_eq!(ask("solaris-9", 17).unwrap()[8..], [255, 255, 255, 0]);
+    assert_eq!(ask("linux-6", 17), None);
+}
+
+#[test]
 fn a_long_echo_comes_and_goes_in_fragments() {
     let body: Vec<u8> = (0..4_000u32).map(|i| i as u8).collect();
     let ip = Ip { id: 77, ..Ip::new(PEER.into(), HOST.into()) };
