@@ -84,6 +84,8 @@ pub struct Host {
     stamps: StampClock,
     ids: [Ids; 3],
     next_port: u16,
+    /// Unreachables that may go out now, and since when that is so.
+    allowed: (f64, Time),
 }
 
 /// Which counter of identifications an answer takes from.
@@ -117,7 +119,7 @@ impl Host {
         let ids = [(open, 1), (closed, 2), (icmp, if persona.id_shared { 0 } else { 3 })];
         let ids = ids.map(|(policy, quarter)| Ids::new(policy, quarter, &mut random));
         let next_port = FIRST_EPHEMERAL + random.below(2_000) as u16;
-        Host { persona, wiring, random, isns, stamps, ids, next_port }
+        Host { persona, wiring, random, isns, stamps, ids, next_port, allowed: (f64::INFINITY, 0) }
     }
 
     /// Its persona.
@@ -325,6 +327,16 @@ impl Host {
     /// Answers a datagram to a closed port.
     pub(crate) fn unreachable(&mut self, heard: &Heard<'_>, out: &mut Frames) {
         let Some(unreachable) = self.persona.unreachable.clone() else { return };
+        if let Some((burst, per_s)) = unreachable.limit {
+            // A bucket that fills by time (RFC 1812 4.3.2.8).
+            let (left, since) = self.allowed;
+            let left = (left + (heard.now - since) as f64 / 1e9 * per_s).min(burst);
+            self.allowed = (left, heard.now);
+            if left < 1.0 {
+                return;
+            }
+            self.allowed.0 = left - 1.0;
+        }
         let ip = self.header(heard.dst, heard.src, unreachable.ttl, unreachable.df, Counter::Icmp);
         let quote = quoted(heard, &unreachable);
         let unused = unreachable.unused.to_be_bytes();

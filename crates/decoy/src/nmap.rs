@@ -314,6 +314,7 @@ impl Fingerprint {
             ip_checksum: quoted("RIPCK"),
             udp_checksum: quoted("RUCK"),
             data_good: test.first("RUD") != Some("I"),
+            limit: None,
         })
     }
 

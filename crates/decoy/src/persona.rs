@@ -141,6 +141,8 @@ pub struct Unreachable {
     pub udp_checksum: Quoted,
     /// Whether the quoted data is what came.
     pub data_good: bool,
+    /// How many go out at once and, after those, each second; no limit where it is none.
+    pub limit: Option<(f64, f64)>,
 }
 
 /// What an echo reply takes from its request.

@@ -165,6 +165,14 @@ struct Quote {
     quotes: usize,
     df: bool,
     ttl: Option<u8>,
+    limit: Option<Limit>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    burst: f64,
+    per_s: f64,
 }
 
 #[derive(Deserialize)]
@@ -422,6 +430,7 @@ fn unreachable(quote: &Quote, ttl: u8) -> Unreachable {
         ip_checksum: Quoted::Good,
         udp_checksum: Quoted::Good,
         data_good: true,
+        limit: quote.limit.as_ref().map(|limit| (limit.burst, limit.per_s)),
     }
 }
 

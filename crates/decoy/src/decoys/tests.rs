@@ -209,6 +209,25 @@ fn the_time_and_the_mask_are_told_by_who_tells_them() {
     assert_eq!(ask("linux-6", 17), None);
 }
 
+/// Linux says six times at once that a port is closed, then once each second: what makes a scan of its datagram ports so slow.
+#[test]
+fn unreachables_are_limited_as_their_system_limits_them() {
+    let (_, text) = crate::text::BUILT_IN.iter().find(|(name, _)| *name == "linux-6").unwrap();
+    let (ports, prefix) = (Arc::default(), 24);
+    let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix, ports, fetch: false, seed: 5 };
+    let mut host = Decoys::new(vec![Host::new(Arc::new(crate::text::read(text).unwrap()), wiring)], 5);
+    let mut told = |second: i64, count: usize| {
+        let mut out = Frames::default();
+        for port in 0..count as u16 {
+            let ip = Ip::new(PEER.into(), HOST.into());
+            let asked = framed(HOST_MAC, IPV4, |out| build::udp(out, &ip, 53, 1_000 + port, b"?"));
+            host.on_frame(second * 1_000_000_000, &asked, &mut out);
+        }
+        out.len()
+    };
+    assert_eq!((told(10, 20), told(11, 20), told(13, 20), told(100, 20)), (6, 1, 2, 6));
+}
+
 #[test]
 fn a_long_echo_comes_and_goes_in_fragments() {
     let body: Vec<u8> = (0..4_000u32).map(|i| i as u8).collect();
