@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use trapline_decoy::{Decoys, Host, Wiring, text};
+use trapline_sensor::believed;
 use trapline_sensor::bench::{Trouble, on_a_bench};
 use trapline_testing::skipped;
 
@@ -16,22 +17,29 @@ const HONEYPOTS: [&str; 8] =
 const SEEN: [&str; 5] =
     ["windows-98", "windows-nt4-server", "linux-redhat-7.3", "linux-6", "consumer-router"];
 
+fn address(i: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 9, 1, 1 + i as u8)
+}
+
+/// A host for each of these personas, with its own ports.
+fn decoys<'a>(personas: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Decoys {
+    let hosts = personas.enumerate().map(|(i, (_, persona))| {
+        let persona = Arc::new(text::read(persona).unwrap());
+        let (ports, seed) = (Arc::clone(&persona.ports), 40 + i as u64);
+        let (mac, addresses) = (persona.mac(seed), vec![address(i)]);
+        Host::new(persona, Wiring { mac, addresses, prefix: 16, ports, fetch: false, seed })
+    });
+    Decoys::new(hosts.collect(), 1)
+}
+
 #[test]
 fn nmap_sees_one_system_and_no_honeypot() {
     if Command::new("nmap").arg("--version").output().is_err() {
         return skipped("nmap -sV", "nmap is not installed");
     }
     let personas = || text::BUILT_IN.iter().filter(|(name, _)| SEEN.contains(name));
-    let address = |i: usize| Ipv4Addr::new(10, 9, 1, 1 + i as u8);
     let scanned = on_a_bench(Trouble::default(), |bench| {
-        let hosts = personas().enumerate().map(|(i, (_, persona))| {
-            let persona = Arc::new(text::read(persona).unwrap());
-            let ports = Arc::clone(&persona.ports);
-            let (mac, seed) = ([2, 0, 0, 9, 1, 1 + i as u8], 40 + i as u64);
-            let wiring = Wiring { mac, addresses: vec![address(i)], prefix: 16, ports, fetch: false, seed };
-            Host::new(persona, wiring)
-        });
-        bench.put(Decoys::new(hosts.collect(), 1));
+        bench.put(decoys(personas()));
         let ports = "21,22,23,25,80,110,111,135,139,143,445,554,1433,4444";
         let targets: Vec<String> = (0..SEEN.len()).map(|i| address(i).to_string()).collect();
         let arguments = ["-n", "-Pn", "-sV", "--host-timeout", "120s", "-p", ports];
@@ -57,5 +65,75 @@ fn nmap_sees_one_system_and_no_honeypot() {
     }
     if std::env::var_os("TRAPLINE_SHOW").is_some() {
         panic!("{told}");
+    }
+}
+
+/// Honeyd's answers to ordinary clients had no window and no options: p0f said `???` of every one.
+#[test]
+fn p0f_names_the_family_of_an_ordinary_connection_or_nothing() {
+    let installed =
+        |program: &str| Command::new("which").arg(program).output().is_ok_and(|found| found.status.success());
+    if !installed("p0f") {
+        return skipped("p0f before decoys", "p0f is not installed");
+    }
+    let seen = on_a_bench(Trouble::default(), |bench| {
+        bench.put(decoys(text::BUILT_IN.iter()));
+        let port = |text: &str| *text::read(text).unwrap().ports.tcp.keys().next().unwrap();
+        let all = text::BUILT_IN
+            .iter()
+            .enumerate()
+            .map(|(i, (name, text))| (*name, believed::p0f(address(i), port(text))));
+        all.collect::<Vec<_>>()
+    });
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(why) => return skipped("p0f before decoys", &why),
+    };
+    let mut named = 0;
+    for (name, told) in seen {
+        let (system, raw) = told.unwrap_or_else(|why| panic!("{name}: {why}"));
+        let families: &[&str] = match name {
+            _ if name.starts_with("windows") => &["Windows"],
+            "linux-redhat-7.3" | "linux-6" | "consumer-router" | "ip-camera" => &["Linux"],
+            "freebsd" => &["FreeBSD"],
+            "solaris-9" => &["Solaris"],
+            _ => &[],
+        };
+        let right = families.iter().any(|family| system.starts_with(family));
+        assert!(system == "???" || right, "{name} is taken for {system}: {raw}");
+        named += usize::from(right);
+    }
+    assert!(named >= 5, "p0f knows some of them");
+}
+
+#[test]
+fn arp_fingerprint_differs_where_the_systems_do() {
+    let expected = [
+        ("windows-98", "11110100000"),
+        ("linux-6", "01000100000"),
+        ("windows-10", "01010100000"),
+        ("solaris-9", "11110110000"),
+        ("cisco-ios", "00000100000"),
+    ];
+    if Command::new("arp-fingerprint").arg("--help").output().is_err() {
+        return skipped("arp-fingerprint before decoys", "arp-scan is not installed");
+    }
+    let chosen = || text::BUILT_IN.iter().filter(|(name, _)| expected.iter().any(|(other, _)| other == name));
+    let seen = on_a_bench(Trouble::default(), |bench| {
+        bench.put(decoys(chosen()));
+        chosen()
+            .enumerate()
+            .map(|(i, (name, _))| (*name, believed::arp_fingerprint(address(i))))
+            .collect::<Vec<_>>()
+    });
+    match seen {
+        Err(why) => skipped("arp-fingerprint before decoys", &why),
+        Ok(seen) => {
+            for (name, told) in seen {
+                let (pattern, systems) = told.unwrap_or_else(|why| panic!("{name}: {why}"));
+                let wanted = expected.iter().find(|(other, _)| *other == name).map(|(_, pattern)| *pattern);
+                assert_eq!(Some(pattern.as_str()), wanted, "{name}: {systems}");
+            }
+        }
     }
 }
