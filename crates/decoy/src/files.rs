@@ -79,6 +79,11 @@ impl Files {
         self.nodes.get(path)
     }
 
+    /// Bytes that visitors put there.
+    pub fn held(&self) -> usize {
+        self.kept
+    }
+
     /// Names and nodes in a directory.
     pub fn list<'a>(&'a self, directory: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Node)> {
         let prefix = if directory == b"/" { &b""[..] } else { directory };

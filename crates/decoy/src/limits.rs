@@ -22,7 +22,7 @@ pub const GAP_BYTES: usize = 65_536;
 pub const GAP_PIECES: usize = 64;
 /// Bytes that one connection holds until the peer acknowledges them; a service that says more has the rest dropped and counted.
 pub const UNACKNOWLEDGED: usize = 1 << 20;
-/// Bytes that all connections hold together; beyond them the one that was idle longest goes.
+/// Bytes that all connections and their services hold together, beyond what one connection may hold alone; beyond them the one that was idle longest goes.
 pub const HELD_BYTES: usize = 128 << 20;
 
 /// First retransmission time-out (RFC 6298 2.1), its least and its greatest.

@@ -35,6 +35,9 @@ pub enum Event<'a> {
 pub trait Service: Send + std::fmt::Debug {
     /// Takes what happened and says through `turn` what follows.
     fn on(&mut self, event: Event<'_>, turn: &mut Turn<'_>);
+
+    /// Bytes of the peer's that it holds: what counts against [`crate::limits::HELD_BYTES`].
+    fn held(&self) -> usize;
 }
 
 /// What a service wants done.
@@ -209,6 +212,11 @@ impl Lines {
             whole.pop();
         }
         Some(whole)
+    }
+
+    /// Bytes that wait for the end of their line, or to be read.
+    pub fn held(&self) -> usize {
+        self.begun.len()
     }
 
     /// What is there without the end of its line.

@@ -36,7 +36,13 @@ struct Bench {
 impl Bench {
     fn new(persona: &str) -> Self {
         let (_, text) = text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
-        let tcp = [(ECHO, Port::Service(Kind::Echo)), (9, Port::Record), (TARPIT, Port::Tarpit)].into();
+        let tcp = [
+            (ECHO, Port::Service(Kind::Echo)),
+            (9, Port::Record),
+            (80, Port::Service(Kind::named("http/nginx").unwrap())),
+            (TARPIT, Port::Tarpit),
+        ]
+        .into();
         let ports = Arc::new(Ports { tcp, ..Ports::default() });
         let persona = Arc::new(text::read(text).unwrap());
         let wiring =
@@ -360,6 +366,46 @@ fn a_source_has_its_share_of_connections_and_the_oldest_idle_one_goes() {
     assert_eq!(bench.decoys.counts().pushed_out, 10);
     let gone = bench.decoys.take_records().into_iter().filter(|r| matches!(r.said, Said::Ended { .. }));
     assert_eq!(gone.map(|record| record.peer_port).collect::<Vec<_>>(), ports.take(10).collect::<Vec<_>>());
+}
+
+/// Bodies that never end, from many: what is held stays bounded, and those go that were idle longest.
+#[test]
+fn what_all_hold_together_is_bounded() {
+    let mut bench = Bench::new("linux-6");
+    let head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 16000000\r\n\r\n";
+    let chunk = vec![b'x'; 1_400];
+    let mut talks: Vec<(u16, u32, u32)> = Vec::new();
+    for port in 1_025..1_025 + 400 {
+        let syn = Tcp { src_port: port, dst_port: 80, seq: 1, flags: SYN, options: BARE, ..Tcp::default() };
+        let ack = bench.say(PEER, &syn)[0].seq.wrapping_add(1);
+        let data = Tcp { seq: 2, ack, flags: ACK, options: &[], window: 9_000, payload: head, ..syn };
+        bench.say(PEER, &data);
+        talks.push((port, 2 + head.len() as u32, ack));
+    }
+    for _ in 0..400 {
+        for (port, seq, ack) in &mut talks {
+            bench.now += 1_000;
+            let data = Tcp {
+                src_port: *port,
+                dst_port: 80,
+                seq: *seq,
+                ack: *ack,
+                flags: ACK,
+                window: 9_000,
+                payload: &chunk,
+                ..Tcp::default()
+            };
+            bench.say(PEER, &data);
+            *seq += chunk.len() as u32;
+        }
+        assert!(
+            bench.decoys.held() <= limits::HELD_BYTES + 16 * limits::GAP_BYTES,
+            "{}",
+            bench.decoys.held()
+        );
+        drop((bench.decoys.take_records(), bench.decoys.take_uploads()));
+    }
+    assert!(bench.decoys.counts().pushed_out > 50, "{:?}", bench.decoys.counts());
 }
 
 #[test]

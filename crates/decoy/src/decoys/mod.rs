@@ -176,6 +176,11 @@ impl Decoys {
         Counts { half_open_forgotten, fragments_dropped, ..self.counts }
     }
 
+    /// Bytes that are held for all connections.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Connections that there are.
     pub fn connections(&self) -> usize {
         self.by_key.len()
@@ -466,6 +471,8 @@ impl Decoys {
             self.tell(id, Event::Ended, out);
         }
         self.settle(id, out);
+        // Whoever says much is met by what all hold together: those go that were idle longest, and this one stays.
+        while self.held > limits::HELD_BYTES && self.push_out(|slot| slot.held > 0, id, out) {}
     }
 
     fn opened(&mut self, id: u32, out: &mut Frames) {
@@ -664,7 +671,8 @@ impl Decoys {
     }
 
     /// Breaks off the connection of these that was idle longest, but not `spared`.
-    fn push_out(&mut self, among: impl Fn(&Slot) -> bool, spared: u32, out: &mut Frames) {
+    /// False where there is none.
+    fn push_out(&mut self, among: impl Fn(&Slot) -> bool, spared: u32, out: &mut Frames) -> bool {
         let mut id = self.oldest;
         while id != NOBODY && (id == spared || !among(&self.slots[id as usize])) {
             id = self.slots[id as usize].newer;
@@ -673,6 +681,7 @@ impl Decoys {
             self.counts.pushed_out += 1;
             self.break_off(id, out);
         }
+        id != NOBODY
     }
 
     fn break_off(&mut self, id: u32, out: &mut Frames) {
@@ -691,7 +700,7 @@ impl Decoys {
         let Some(connection) = &mut slot.connection else { return };
         let host = &mut self.hosts[connection.flow.key.host as usize];
         connection.flush(&mut Wire { host, out, now });
-        let held = connection.held();
+        let held = connection.held() + slot.talk.as_ref().map_or(0, |talk| talk.service.held());
         self.held = self.held - slot.held + held;
         slot.held = held;
         match connection.state {

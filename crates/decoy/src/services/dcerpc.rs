@@ -103,6 +103,11 @@ impl Rpc {
         }
     }
 
+    /// Bytes held for it.
+    pub fn held(&self) -> usize {
+        self.begun.len() + self.stub.len()
+    }
+
     /// What is there of a fragment that never became whole.
     pub fn begun(&self) -> &[u8] {
         &self.begun
@@ -387,5 +392,9 @@ impl Service for Mapper {
             }
             _ => {}
         }
+    }
+
+    fn held(&self) -> usize {
+        self.0.held()
     }
 }

@@ -13,4 +13,8 @@ impl Service for Echo {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        0
+    }
 }

@@ -557,6 +557,14 @@ impl Service for Ftp {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        let taken = match &self.transfer {
+            Some(Transfer::Take { kept: bytes, .. } | Transfer::Send(bytes)) => bytes.len(),
+            None => 0,
+        };
+        self.lines.held() + taken + self.files.as_ref().map_or(0, Files::held)
+    }
 }
 
 /// What a visitor said, as it may be said back.

@@ -342,6 +342,11 @@ impl Service for Http {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.begun.len()
+            + self.body.as_ref().map_or(0, |(request, _, kept, _)| request.head.len() + kept.len())
+    }
 }
 
 impl Request {

@@ -26,4 +26,8 @@ impl Service for Record {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.kept.len()
+    }
 }

@@ -261,6 +261,10 @@ impl Service for Talking {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.lines.held() + self.file.as_ref().map_or(0, |(_, _, kept)| kept.len())
+    }
 }
 
 /// Fills in what stands in braces: a group of the pattern, a word kept earlier, or what the host knows; `|` names what is made of it.

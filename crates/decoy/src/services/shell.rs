@@ -244,4 +244,8 @@ impl Service for Bare {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.lines.held()
+    }
 }

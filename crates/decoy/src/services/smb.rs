@@ -472,4 +472,8 @@ impl Service for Smb {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.begun.len() + self.pipe.as_ref().map_or(0, |(rpc, waiting)| rpc.held() + waiting.len())
+    }
 }

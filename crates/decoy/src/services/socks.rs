@@ -139,4 +139,8 @@ impl Service for Socks {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.begun.len()
+    }
 }

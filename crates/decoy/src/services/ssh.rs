@@ -664,6 +664,10 @@ impl Service for Ssh {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.begun.len() + self.channel.as_ref().map_or(0, |channel| channel.line.len())
+    }
 }
 
 /// The ten lists of names of a key exchange's first message.

@@ -169,4 +169,8 @@ impl Service for Tds {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.begun.len() + self.message.len()
+    }
 }

@@ -244,6 +244,10 @@ impl Service for Telnet {
             _ => {}
         }
     }
+
+    fn held(&self) -> usize {
+        self.lines.held()
+    }
 }
 
 /// A line after its backspaces.
