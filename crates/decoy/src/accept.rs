@@ -9,7 +9,7 @@ use trapline_wire::Time;
 use crate::site::Site;
 
 /// Sources whose tries are remembered, of one host; beyond them the one that tried longest ago is forgotten.
-const SOURCES: usize = 1_024;
+const SOURCES: usize = 256;
 /// A source is let in at its second password at the earliest and at this one at the latest.
 const LATEST: u32 = 9;
 

@@ -69,6 +69,10 @@ pub const LINE: usize = 8_192;
 pub const RECORDED: usize = 65_536;
 /// Records that wait to be taken away.
 pub const RECORDS: usize = 65_536;
+/// Bytes of what peers chose in these.
+pub const RECORD_BYTES: usize = 64 << 20;
+/// Hosts that remember who tried to get in; beyond them one is forgotten.
+pub const ACCEPTING_HOSTS: usize = 4_096;
 /// Bytes of one uploaded file; the rest is counted.
 pub const UPLOAD: usize = 16 << 20;
 /// Uploaded bytes that wait to be taken away, of all connections together.

@@ -91,6 +91,22 @@ pub enum Said {
     },
 }
 
+impl Said {
+    /// Bytes of what the peer chose in it.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Said::Opened | Said::Ended { .. } => 0,
+            Said::Login { user, password, .. } => {
+                user.0.len() + password.as_ref().map_or(0, |text| text.0.len())
+            }
+            Said::Command { line } => line.0.len(),
+            Said::Request { method, target, whole } => method.0.len() + target.0.len() + whole.0.len(),
+            Said::Client { name } | Said::Upload { name, .. } => name.0.len(),
+            Said::Bytes { data, .. } => data.0.len(),
+        }
+    }
+}
+
 /// Bytes that a peer chose. They are written escaped: what is not printable ASCII as `\xNN`, a backslash doubled, so that nothing of
 /// them reaches a terminal and nothing is lost.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -403,8 +403,11 @@ fn what_all_hold_together_is_bounded() {
             "{}",
             bench.decoys.held()
         );
-        drop((bench.decoys.take_records(), bench.decoys.take_uploads()));
     }
+    let kept: usize = bench.decoys.take_records().iter().map(|record| record.said.bytes()).sum();
+    assert!(kept <= limits::RECORD_BYTES, "{kept}");
+    let files: usize = bench.decoys.take_uploads().iter().map(|upload| upload.bytes.len()).sum();
+    assert!(files <= limits::UPLOADS, "{files}");
     assert!(bench.decoys.counts().pushed_out > 50, "{:?}", bench.decoys.counts());
 }
 

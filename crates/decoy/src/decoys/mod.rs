@@ -3,7 +3,7 @@
 mod fetch;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use sha2::{Digest, Sha256};
@@ -40,7 +40,7 @@ pub struct Decoys {
     by_address: HashMap<Ipv4Addr, u32>,
     half_open: HalfOpen,
     /// What hosts remember of who tried to get in; only of those where somebody did.
-    accept: HashMap<u32, Accept>,
+    accept: BTreeMap<u32, Accept>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_key: HashMap<Key, u32, Keyed>,
@@ -58,6 +58,7 @@ pub struct Decoys {
     fragments: Fragments,
     counts: Counts,
     records: Vec<Record>,
+    record_bytes: usize,
     uploads: Vec<Upload>,
     upload_bytes: usize,
     now: Time,
@@ -143,7 +144,7 @@ impl Decoys {
             hosts,
             by_address,
             half_open: HalfOpen::new((random.bits(), random.bits())),
-            accept: HashMap::new(),
+            accept: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::with_hasher(Keyed(random.bits(), random.bits())),
@@ -158,6 +159,7 @@ impl Decoys {
             fragments: Fragments::default(),
             counts: Counts::default(),
             records: Vec::new(),
+            record_bytes: 0,
             uploads: Vec::new(),
             upload_bytes: 0,
             now: 0,
@@ -188,6 +190,7 @@ impl Decoys {
 
     /// Takes away what was recorded.
     pub fn take_records(&mut self) -> Vec<Record> {
+        self.record_bytes = 0;
         std::mem::take(&mut self.records)
     }
 
@@ -507,9 +510,12 @@ impl Decoys {
     /// Lets the service of a connection take its turn: the connection, the service's name, the port that a data connection would be
     /// expected at, and what is wanted.
     fn take_turn(&mut self, id: u32, event: Event<'_>) -> Option<(Key, &'static str, u16, Orders)> {
-        let slot = &mut self.slots[id as usize];
-        let key = slot.connection.as_ref()?.flow.key;
-        let talk = slot.talk.as_mut()?;
+        let key = self.slots[id as usize].connection.as_ref()?.flow.key;
+        if self.accept.len() >= limits::ACCEPTING_HOSTS && !self.accept.contains_key(&key.host) {
+            let any = self.accept.keys().next().copied();
+            any.and_then(|host| self.accept.remove(&host));
+        }
+        let talk = self.slots[id as usize].talk.as_mut()?;
         let host = &self.hosts[key.host as usize];
         let taken = |port: &u16| {
             host.wiring().ports.tcp(*port) != Port::Closed || self.expected.contains_key(&(key.host, *port))
@@ -845,10 +851,12 @@ impl Decoys {
     }
 
     fn note(&mut self, key: &Key, transport: &'static str, service: &'static str, said: Said) {
-        if self.records.len() >= limits::RECORDS {
+        let bytes = self.record_bytes + said.bytes();
+        if self.records.len() >= limits::RECORDS || bytes > limits::RECORD_BYTES {
             self.counts.records_dropped += 1;
             return;
         }
+        self.record_bytes = bytes;
         let Key { local: host, peer, port, peer_port, .. } = *key;
         self.records.push(Record {
             time_ns: self.now,
