@@ -157,6 +157,11 @@ impl Record {
     }
 }
 
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A file that a peer left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {

@@ -132,6 +132,20 @@ impl Turn<'_> {
         self.record(Said::Command { line: line.into() });
     }
 
+    /// Records bytes that the service makes nothing of, as far as they are kept.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let data = bytes[..bytes.len().min(crate::limits::RECORDED)].into();
+        self.record(Said::Bytes { data, bytes: bytes.len() as u64 });
+    }
+
+    /// Records what was left of a line when the connection went.
+    pub fn unfinished(&mut self, lines: &mut Lines) {
+        let left = lines.drain();
+        if !left.is_empty() {
+            self.command(&left);
+        }
+    }
+
     /// Whether this name and password are let in, by the host's policy; recorded either way.
     pub fn login(&mut self, user: &[u8], password: &[u8]) -> bool {
         let accepted = self.accept.accepts(self.site, self.now, self.peer, user, password);

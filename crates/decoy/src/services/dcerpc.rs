@@ -81,8 +81,7 @@ impl Rpc {
         loop {
             let sensible = self.begun.first().is_none_or(|version| *version == 5);
             if !sensible || self.begun.len() > FRAGMENT {
-                let data = Text(self.begun[..self.begun.len().min(RECORDED)].to_vec());
-                turn.record(Said::Bytes { data, bytes: self.begun.len() as u64 });
+                turn.bytes(&self.begun);
                 self.begun.clear();
                 turn.close();
                 return answers;
@@ -386,9 +385,7 @@ impl Service for Mapper {
             }
             Event::Ended => turn.close(),
             Event::Gone if !self.0.begun().is_empty() => {
-                let bytes = self.0.begun().len() as u64;
-                let data = Text(self.0.begun()[..self.0.begun().len().min(RECORDED)].to_vec());
-                turn.record(Said::Bytes { data, bytes });
+                turn.bytes(self.0.begun());
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use crate::dates::Date;
 use crate::limits::{RECORDED, SECOND, UPLOAD};
-use crate::record::{Said, Text};
+use crate::record::{Said, Text, hex};
 use crate::service::{Event, Service, Turn};
 
 /// Whose server it looks like.
@@ -195,7 +195,7 @@ impl Http {
                 }
                 let body = index(site, written_s);
                 let tag: [u8; 6] = site.bytes("index tag");
-                let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+                let tag = hex(&tag);
                 let more = format!(
                     "Last-Modified: {}\r\nETag: \"{tag}\"\r\nAccept-Ranges: bytes\r\n",
                     Date::of(written_s).http()
@@ -218,7 +218,7 @@ impl Http {
 
     fn realm(&self, turn: &Turn<'_>) -> String {
         let serial: [u8; 4] = turn.site.bytes("serial");
-        let serial: String = serial.iter().map(|byte| format!("{byte:02X}")).collect();
+        let serial = hex(&serial).to_uppercase();
         format!("{}-{serial}", turn.site.choose("model", &["IPCamera", "DVR", "NetCam", "Router", "Gateway"]))
     }
 
@@ -335,8 +335,7 @@ impl Service for Http {
                         turn.keep(&request.target, length, kept);
                     }
                 } else if !self.begun.is_empty() {
-                    let data = Text(self.begun[..self.begun.len().min(RECORDED)].to_vec());
-                    turn.record(Said::Bytes { data, bytes: self.begun.len() as u64 });
+                    turn.bytes(&self.begun);
                 }
             }
             _ => {}

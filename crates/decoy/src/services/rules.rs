@@ -253,10 +253,7 @@ impl Service for Talking {
             }
             Event::Ended => turn.close(),
             Event::Gone => {
-                let left = self.lines.drain();
-                if !left.is_empty() {
-                    turn.command(&left);
-                }
+                turn.unfinished(&mut self.lines);
             }
             _ => {}
         }

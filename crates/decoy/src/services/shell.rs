@@ -236,10 +236,7 @@ impl Service for Bare {
             }
             Event::Ended => turn.close(),
             Event::Gone => {
-                let left = self.lines.drain();
-                if !left.is_empty() {
-                    turn.command(&left);
-                }
+                turn.unfinished(&mut self.lines);
             }
             _ => {}
         }

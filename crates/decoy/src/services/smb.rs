@@ -1,8 +1,7 @@
 //! SMB1 (MS-CIFS) on 139 and 445: negotiate, session setup, shares and their list, pipes. Names and what proves a password are recorded.
 
 use super::dcerpc::{Rpc, Server, le16, netbios_name, workgroup};
-use crate::limits::RECORDED;
-use crate::record::{Said, Text};
+use crate::record::{Said, Text, hex};
 use crate::service::{Event, Service, Turn};
 
 /// Whose server it looks like.
@@ -134,8 +133,7 @@ impl Smb {
 
     fn message(&mut self, whole: &[u8], turn: &mut Turn<'_>) {
         if !whole.starts_with(b"\xffSMB") || whole.len() < 35 {
-            let data = Text(whole[..whole.len().min(RECORDED)].to_vec());
-            turn.record(Said::Bytes { data, bytes: whole.len() as u64 });
+            turn.bytes(whole);
             return turn.close();
         }
         let Some(message) = Message::read(whole) else { return turn.close() };
@@ -220,7 +218,6 @@ impl Smb {
         let (system, at) = message.string(at);
         let (manager, _) = message.string(at);
         turn.record(Said::Client { name: format!("{system}, {manager}").as_str().into() });
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let nobody = user.is_empty();
         self.inside = if nobody || self.face == Face::Windows98 {
             let said = Said::Login { user: user.as_str().into(), password: None, accepted: true };
@@ -466,8 +463,7 @@ impl Service for Smb {
             }
             Event::Ended => turn.close(),
             Event::Gone if !self.begun.is_empty() => {
-                let data = Text(self.begun[..self.begun.len().min(RECORDED)].to_vec());
-                turn.record(Said::Bytes { data, bytes: self.begun.len() as u64 });
+                turn.bytes(&self.begun);
             }
             _ => {}
         }

@@ -4,14 +4,15 @@
 //! (RFC 4344), HMAC-SHA-256. The face of 2002 shows its identification and its lists as OpenSSH 3.1p1 had them; no client of
 //! today would go on from there.
 
-use aes::cipher::{KeyIvInit, StreamCipher};
+mod packets;
+
 use ed25519_dalek::{Signer, SigningKey};
-use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use self::packets::{Directions, Keys, be32, lists, mpint, read_string, string};
 use super::shell::Shell;
 use crate::limits::{RECORDED, SECOND};
-use crate::record::{Said, Text};
+use crate::record::{Said, Text, hex};
 use crate::service::{Event, Service, Turn};
 
 /// Whose server it looks like.
@@ -78,67 +79,6 @@ const UNIMPLEMENTED: u8 = 3;
 const PACKET: usize = 35_000;
 /// Passwords of one connection, as `MaxAuthTries` has it.
 const TRIES: u32 = 6;
-
-/// Keys of one direction.
-struct Keys {
-    cipher: Cipher,
-    mac: [u8; 32],
-    /// Whether the code is over what is encrypted.
-    encrypted_first: bool,
-}
-
-enum Cipher {
-    Aes128(ctr::Ctr128BE<aes::Aes128>),
-    Aes192(ctr::Ctr128BE<aes::Aes192>),
-    Aes256(ctr::Ctr128BE<aes::Aes256>),
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Keys")
-    }
-}
-
-impl Keys {
-    fn new(
-        cipher: &str,
-        encrypted_first: bool,
-        iv: &[u8; 32],
-        key: &[u8; 32],
-        mac: [u8; 32],
-    ) -> Option<Keys> {
-        let cipher = match cipher {
-            "aes128-ctr" => Cipher::Aes128(ctr::Ctr128BE::new_from_slices(&key[..16], &iv[..16]).ok()?),
-            "aes192-ctr" => Cipher::Aes192(ctr::Ctr128BE::new_from_slices(&key[..24], &iv[..16]).ok()?),
-            _ => Cipher::Aes256(ctr::Ctr128BE::new_from_slices(key, &iv[..16]).ok()?),
-        };
-        Some(Keys { cipher, mac, encrypted_first })
-    }
-
-    fn apply(&mut self, bytes: &mut [u8]) {
-        match &mut self.cipher {
-            Cipher::Aes128(cipher) => cipher.apply_keystream(bytes),
-            Cipher::Aes192(cipher) => cipher.apply_keystream(bytes),
-            Cipher::Aes256(cipher) => cipher.apply_keystream(bytes),
-        }
-    }
-
-    fn code(&self, sequence: u32, packet: &[u8]) -> [u8; 32] {
-        // Any length of key is right for this code.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.mac) else { return [0; 32] };
-        mac.update(&sequence.to_be_bytes());
-        mac.update(packet);
-        mac.finalize().into_bytes().into()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Directions {
-    come: Option<Keys>,
-    go: Option<Keys>,
-    come_sequence: u32,
-    go_sequence: u32,
-}
 
 /// Where a channel is.
 #[derive(Debug, Default)]
@@ -447,8 +387,7 @@ impl Ssh {
             b"publickey" => {
                 let key = rest.get(1..).and_then(read_string).and_then(|(_, rest)| read_string(rest));
                 if let Some((key, _)) = key {
-                    let print: String =
-                        Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+                    let print = hex(&Sha256::digest(key));
                     let target = format!("{} sha256:{print}", Text::from(user));
                     turn.record(Said::Request {
                         method: "public key".into(),
@@ -652,8 +591,7 @@ impl Service for Ssh {
             }
             Event::Ended => turn.close(),
             Event::Gone if self.client.is_none() && !self.begun.is_empty() => {
-                let data = Text(std::mem::take(&mut self.begun));
-                turn.record(Said::Bytes { bytes: data.0.len() as u64, data });
+                turn.bytes(&std::mem::take(&mut self.begun));
             }
             Event::Gone => {
                 let left = self.channel.take().map(|channel| channel.line).unwrap_or_default();
@@ -667,57 +605,5 @@ impl Service for Ssh {
 
     fn held(&self) -> usize {
         self.begun.len() + self.channel.as_ref().map_or(0, |channel| channel.line.len())
-    }
-}
-
-/// The ten lists of names of a key exchange's first message.
-fn lists(init: &[u8]) -> Option<Vec<String>> {
-    let mut rest = init.get(17..)?;
-    (0..10)
-        .map(|_| {
-            let (list, after) = read_string(rest)?;
-            rest = after;
-            Some(String::from_utf8_lossy(list).into_owned())
-        })
-        .collect()
-}
-
-fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend((bytes.len() as u32).to_be_bytes());
-    out.extend(bytes);
-}
-
-/// A positive number (RFC 4251 5): no zeros in front but the one that keeps it positive.
-fn mpint(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
-    let sign = bytes.get(start).is_some_and(|byte| byte & 0x80 != 0);
-    string(out, &[&[0][..usize::from(sign)], &bytes[start..]].concat());
-}
-
-fn read_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let length = be32(bytes, 0)? as usize;
-    let rest = bytes.get(4..)?;
-    rest.split_at_checked(length)
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The examples of RFC 4251 5.
-    #[test]
-    fn numbers_are_written_as_the_rfc_has_them() {
-        let written = |bytes: &[u8]| {
-            let mut out = Vec::new();
-            mpint(&mut out, bytes);
-            out
-        };
-        assert_eq!(written(&[0, 0]), [0, 0, 0, 0]);
-        assert_eq!(written(&[0x09, 0xa3, 0x78]), [0, 0, 0, 3, 0x09, 0xa3, 0x78]);
-        assert_eq!(written(&[0, 0x80]), [0, 0, 0, 2, 0, 0x80]);
     }
 }

@@ -1,8 +1,7 @@
 //! Microsoft SQL Server (MS-TDS): prelogin, login, batches. Every batch is recorded and none is run.
 
 use super::dcerpc::{le16, le32, netbios_name};
-use crate::limits::RECORDED;
-use crate::record::{Said, Text};
+use crate::record::Said;
 use crate::service::{Event, Service, Turn};
 
 const HEADER: usize = 8;
@@ -48,8 +47,7 @@ impl Tds {
                 turn.say(packet(&done(0, self.wide)));
             }
             _ => {
-                let data = Text(message[..message.len().min(RECORDED)].to_vec());
-                turn.record(Said::Bytes { data, bytes: message.len() as u64 });
+                turn.bytes(message);
                 turn.close();
             }
         }
@@ -144,8 +142,7 @@ impl Service for Tds {
                 while let Some([kind, status, high, low, ..]) = self.begun.first_chunk::<HEADER>().copied() {
                     let length = usize::from(u16::from_be_bytes([high, low]));
                     if length < HEADER || !matches!(kind, 1..=18) {
-                        let data = Text(std::mem::take(&mut self.begun));
-                        turn.record(Said::Bytes { bytes: data.0.len() as u64, data });
+                        turn.bytes(&std::mem::take(&mut self.begun));
                         return turn.close();
                     }
                     if self.begun.len() < length {
@@ -163,8 +160,7 @@ impl Service for Tds {
             }
             Event::Ended => turn.close(),
             Event::Gone if !self.begun.is_empty() => {
-                let data = Text(self.begun[..self.begun.len().min(RECORDED)].to_vec());
-                turn.record(Said::Bytes { data, bytes: self.begun.len() as u64 });
+                turn.bytes(&self.begun);
             }
             _ => {}
         }

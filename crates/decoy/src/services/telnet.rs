@@ -236,10 +236,7 @@ impl Service for Telnet {
                         accepted: false,
                     });
                 }
-                let left = self.lines.drain();
-                if !left.is_empty() {
-                    turn.command(&left);
-                }
+                turn.unfinished(&mut self.lines);
             }
             _ => {}
         }

@@ -218,8 +218,7 @@ impl Connection {
             segment.has(ACK) && segment.ack == self.una.wrapping_add(1) && self.sent != self.una;
         if segment.has(ACK) && !acknowledges {
             if !segment.has(RST) {
-                let refused = Segment { seq: segment.ack, ..*segment };
-                self.emit(wire, refused.seq, RST, 0..0);
+                self.emit(wire, segment.ack, RST, 0..0);
             }
             return brought;
         }
