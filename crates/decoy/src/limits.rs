@@ -22,6 +22,10 @@ pub const GAP_BYTES: usize = 65_536;
 pub const GAP_PIECES: usize = 64;
 /// Bytes that one connection holds until the peer acknowledges them; a service that says more has the rest dropped and counted.
 pub const UNACKNOWLEDGED: usize = 1 << 20;
+/// Bytes among them from which on the peer's window closes: it does not read what it gets.
+pub const FULL: usize = UNACKNOWLEDGED / 2;
+/// Bytes among them below which it opens again.
+pub const ROOM_AGAIN: usize = FULL / 2;
 /// Bytes that all connections and their services hold together, beyond what one connection may hold alone; beyond them the one that was idle longest goes.
 pub const HELD_BYTES: usize = 128 << 20;
 

@@ -14,7 +14,8 @@ use super::reassembly::Gaps;
 use super::{Agreed, Flow, Segment, at_most, before};
 use crate::host::Wire;
 use crate::limits::{
-    FIN_WAIT_FOR, RETRANSMISSIONS, RTO, RTO_LEAST, RTO_MOST, STALLED_FOR, TIME_WAIT_FOR, UNACKNOWLEDGED,
+    FIN_WAIT_FOR, FULL, RETRANSMISSIONS, ROOM_AGAIN, RTO, RTO_LEAST, RTO_MOST, STALLED_FOR, TIME_WAIT_FOR,
+    UNACKNOWLEDGED,
 };
 
 /// The states of RFC 9293 3.3.2 that a connection of ours can be in; LISTEN and most of SYN-RECEIVED need no connection.
@@ -93,6 +94,10 @@ pub(crate) struct Connection {
     timer: Option<Time>,
 
     expected: u32,
+    /// The number up to which the peer was told that it may send; it never goes back (RFC 9293 3.8.6.2.1).
+    edge: u32,
+    /// Whether so much waits for the peer to read that it may send no more.
+    full: bool,
     gaps: Gaps,
     latest: u32,
     fin_at: Option<u32>,
@@ -112,6 +117,7 @@ impl Connection {
         connection.sent = connection.una;
         connection.expected = irs.wrapping_add(1);
         connection.acknowledged = connection.expected;
+        connection.edge = connection.expected.wrapping_add(agreed.window.into());
         // Whatever acknowledges the SYN says the window: its numbers are newer than these.
         connection.window_from = (irs, iss);
         connection
@@ -150,6 +156,8 @@ impl Connection {
             progress: now,
             timer: None,
             expected: 0,
+            edge: 0,
+            full: false,
             gaps: Gaps::default(),
             latest: 0,
             fin_at: None,
@@ -233,6 +241,7 @@ impl Connection {
         }
         self.expected = segment.seq.wrapping_add(1);
         self.acknowledged = self.expected;
+        self.edge = self.expected.wrapping_add(self.agreed.window.into());
         self.their_stamp = segment.stamps.map_or(0, |(stamp, _)| stamp);
         self.agreed.stamps &= segment.stamps.is_some();
         self.window_from = (segment.seq, segment.ack);
@@ -261,7 +270,8 @@ impl Connection {
 
     fn synchronised(&mut self, segment: &Segment<'_>, wire: &mut Wire<'_>, got: &mut Vec<u8>) -> Brought {
         let mut brought = Brought::default();
-        let window = u32::from(self.agreed.window).max(1);
+        // A probe of a closed window may bring its byte.
+        let window = self.window().max(1);
         let stamp = segment.stamps.filter(|_| self.agreed.stamps).map(|(stamp, _)| stamp);
         let old = stamp.is_some_and(|stamp| before(stamp, self.their_stamp)) && !segment.has(RST);
         let offset = segment.seq.wrapping_sub(self.expected);
@@ -489,6 +499,10 @@ impl Connection {
 
     /// Sends what may be sent now, and an acknowledgement where one is due.
     pub fn flush(&mut self, wire: &mut Wire<'_>) {
+        let was_full = self.full;
+        self.full = self.outgoing.len() >= if was_full { ROOM_AGAIN } else { FULL };
+        // A peer that was stopped is told that it may go on.
+        self.ack_due |= was_full && !self.full;
         match self.state {
             State::Closed => return,
             State::SynSent | State::SynReceived => {
@@ -506,6 +520,21 @@ impl Connection {
         if self.ack_due {
             self.emit(wire, self.sent, ACK, 0..0);
         }
+    }
+
+    /// What the peer may still send, in bytes. One that does not read what it gets may not say more, as where a server's write waits.
+    fn offer(&mut self) -> u32 {
+        let room = if self.full { 0 } else { self.agreed.window.into() };
+        let edge = self.expected.wrapping_add(room);
+        if before(self.edge, edge) {
+            self.edge = edge;
+        }
+        self.window()
+    }
+
+    /// What the peer has been told that it may still send, in bytes.
+    fn window(&self) -> u32 {
+        if before(self.edge, self.expected) { 0 } else { self.edge.wrapping_sub(self.expected) }
     }
 
     fn send_data(&mut self, wire: &mut Wire<'_>) {
@@ -628,7 +657,7 @@ impl Connection {
         } else {
             ([(0, 0); 3], 0)
         };
-        let window = self.agreed.window >> self.agreed.own_scale;
+        let window = (self.offer() >> self.agreed.own_scale) as u16;
         let ack = if bits & ACK != 0 { self.expected } else { 0 };
         if piece.end > 0 {
             self.outgoing.make_contiguous();
