@@ -115,7 +115,7 @@ fn every_crate_has_its_arrows() {
 #[test]
 fn every_protocol_has_its_fuzz_target() {
     let read = |path: &str| std::fs::read_to_string(project().join(path)).unwrap();
-    let (manifest, list) = (read("fuzz/Cargo.toml"), read("xtask/src/fuzz.rs"));
+    let manifest = read("fuzz/Cargo.toml");
     let connections = trapline_speech::protocols::CANDIDATES.iter().map(|c| c.name);
     let datagrams = trapline_speech::protocols::DATAGRAMS.iter().map(|(name, _, _)| *name);
     let names: BTreeSet<&str> = connections.chain(datagrams).collect();
@@ -128,6 +128,5 @@ fn every_protocol_has_its_fuzz_target() {
             1,
             "say_{name} in fuzz/Cargo.toml"
         );
-        assert!(list.contains(&format!("\"say_{name}\"")), "say_{name} in xtask/src/fuzz.rs");
     }
 }

@@ -27,7 +27,7 @@ fn host(
     let ports = Arc::clone(ports);
     Host::new(
         Arc::clone(persona),
-        Wiring { mac, addresses: vec![address], prefix: 16, ports, fetch: false, seed },
+        Wiring { mac, addresses: vec![address.into()], prefix: 16, ports, fetch: false, seed },
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use trapline_wire::Time;
 
@@ -24,30 +24,23 @@ struct Tries {
 /// What a host remembers of who tried.
 #[derive(Debug, Default)]
 pub struct Accept {
-    tries: BTreeMap<Ipv4Addr, Tries>,
+    tries: BTreeMap<IpAddr, Tries>,
 }
 
 impl Accept {
     /// Whether this name and password are let in. What was let in once is let in again, and nothing else.
-    pub fn accepts(&mut self, site: &Site, now: Time, peer: Ipv4Addr, user: &[u8], password: &[u8]) -> bool {
+    pub fn accepts(&mut self, site: &Site, now: Time, peer: IpAddr, user: &[u8], password: &[u8]) -> bool {
         let pair = hashed(&(user, password));
         self.tried(site, now, peer, pair, pair)
     }
 
     /// Whether this name is let in with a proof of a password, which is another one each time: what was let in once is the name then.
-    pub fn accepts_proof(
-        &mut self,
-        site: &Site,
-        now: Time,
-        peer: Ipv4Addr,
-        user: &[u8],
-        proof: &[u8],
-    ) -> bool {
+    pub fn accepts_proof(&mut self, site: &Site, now: Time, peer: IpAddr, user: &[u8], proof: &[u8]) -> bool {
         self.tried(site, now, peer, hashed(&(user, proof)), hashed(&user))
     }
 
     /// Counts a try; `pair` tells tries apart, `lasting` is what is let in from then on.
-    fn tried(&mut self, site: &Site, now: Time, peer: Ipv4Addr, pair: u64, lasting: u64) -> bool {
+    fn tried(&mut self, site: &Site, now: Time, peer: IpAddr, pair: u64, lasting: u64) -> bool {
         if !self.tries.contains_key(&peer) && self.tries.len() >= SOURCES {
             let oldest = self.tries.iter().min_by_key(|(_, tries)| tries.last).map(|(peer, _)| *peer);
             oldest.and_then(|oldest| self.tries.remove(&oldest));
@@ -93,7 +86,7 @@ mod tests {
         assert!(one.accepts(&site, 1, peer, b"root", &[nth as u8]));
         assert!(!one.accepts(&site, 1, peer, b"root", b"another"));
         for i in 0..5_000u32 {
-            one.accepts(&site, 2, i.into(), b"root", b"x");
+            one.accepts(&site, 2, std::net::Ipv4Addr::from_bits(i).into(), b"root", b"x");
         }
         assert!(one.tries.len() <= SOURCES);
     }

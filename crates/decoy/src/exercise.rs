@@ -1,5 +1,7 @@
 //! A service without a network: for tests and fuzzing.
 
+use std::net::IpAddr;
+
 use trapline_wire::Time;
 
 use crate::accept::Accept;
@@ -72,7 +74,8 @@ pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]
 
 /// A turn with some peer.
 fn any_turn<'a>(now: Time, site: &'a Site, accept: &'a mut Accept, orders: &'a mut Orders) -> Turn<'a> {
-    let (peer, local, mac) = ([203, 0, 113, 9].into(), [192, 0, 2, 11].into(), [2, 0, 0, 0, 0, 1]);
+    let (peer, local, mac) =
+        (IpAddr::from([203, 0, 113, 9]), IpAddr::from([192, 0, 2, 11]), [2, 0, 0, 0, 0, 1]);
     Turn { now, peer, peer_port: 1025, local, port: 1, mac, site, accept, data_port: 2_000, orders }
 }
 

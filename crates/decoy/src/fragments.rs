@@ -1,11 +1,12 @@
-//! IPv4 fragments (RFC 791 3.2), in by the persona's way with overlaps, out where a packet does not fit the link.
+//! Fragments of IPv4 (RFC 791 3.2), in by the persona's way with overlaps, and of IPv6 (RFC 8200 4.5), where an overlap ends the
+//! datagram; out where a packet does not fit the link.
 //!
 //! Systems differ in whose bytes count where fragments overlap (Shankar and Paxson 2003; Novak 2005); five ways are known.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use trapline_wire::Time;
-use trapline_wire::checksum;
+use trapline_wire::{checksum, protocol};
 
 use crate::limits::{FRAGMENT_PIECES, FRAGMENTED, FRAGMENTED_FOR};
 
@@ -23,13 +24,15 @@ pub enum Overlap {
     BsdRight,
     /// What came first, where it begins earlier; else the new: Linux.
     Linux,
+    /// Nobody's: the datagram is dropped (RFC 5722). Of IPv6, whatever the system.
+    Refused,
 }
 
 impl Overlap {
     /// Whether a byte of a piece that begins at `old` stays when another that begins at `new` has it too.
     fn keeps(self, old: usize, new: usize) -> bool {
         match self {
-            Overlap::First => true,
+            Overlap::First | Overlap::Refused => true,
             Overlap::Last => false,
             Overlap::Bsd => old <= new,
             Overlap::BsdRight => old > new,
@@ -41,15 +44,17 @@ impl Overlap {
 /// Which datagram a fragment belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram {
-    pub src: Ipv4Addr,
-    pub dst: Ipv4Addr,
-    pub id: u16,
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    pub id: u32,
+    /// Of IPv6 it is no part of what tells datagrams apart: 0 there.
     pub protocol: u8,
 }
 
 /// A fragment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
+    /// The IP header without the fragment's own; of IPv6 with what stands before that.
     pub header: &'a [u8],
     pub offset: usize,
     pub more: bool,
@@ -74,6 +79,8 @@ pub(crate) struct Fragments {
     pub dropped: u64,
 }
 
+/// Bytes of IPv6's fixed header.
+const IPV6_HEADER: usize = 40;
 /// Bytes that a datagram can have (RFC 791).
 const LONGEST: usize = 65_535;
 
@@ -109,7 +116,14 @@ impl Fragments {
             }
         };
         let partial = &mut self.partial[at];
-        if partial.pieces.len() >= FRAGMENT_PIECES {
+        let twice = |(offset, bytes): &(usize, Vec<u8>)| *offset == piece.offset && bytes == piece.payload;
+        if overlap == Overlap::Refused && partial.pieces.iter().any(twice) {
+            return None;
+        }
+        let others =
+            |(offset, bytes): &(usize, Vec<u8>)| *offset < end && piece.offset < offset + bytes.len();
+        let refused = overlap == Overlap::Refused && partial.pieces.iter().any(others);
+        if refused || partial.pieces.len() >= FRAGMENT_PIECES {
             self.partial.remove(at);
             self.dropped += 1;
             return None;
@@ -149,9 +163,13 @@ impl Partial {
             return None;
         }
         let mut packet = self.header.clone();
-        packet[2..4].copy_from_slice(&((self.header.len() + total) as u16).to_be_bytes());
-        packet[6..8].fill(0);
-        seal(&mut packet);
+        if packet[0] >> 4 == 6 {
+            packet[4..6].copy_from_slice(&((self.header.len() - IPV6_HEADER + total) as u16).to_be_bytes());
+        } else {
+            packet[2..4].copy_from_slice(&((self.header.len() + total) as u16).to_be_bytes());
+            packet[6..8].fill(0);
+            seal(&mut packet);
+        }
         packet.extend(bytes);
         Some(packet)
     }
@@ -182,13 +200,35 @@ pub(crate) fn cut(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     payload.chunks(room).enumerate().map(piece).collect()
 }
 
+/// The packets in which one of IPv6 with more than `mtu` bytes goes out: each with a fragment header behind its fixed one.
+pub(crate) fn cut_v6(packet: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
+    const OWN: usize = 8;
+    let (header, payload) = packet.split_at(IPV6_HEADER.min(packet.len()));
+    let room = (mtu - IPV6_HEADER - OWN) / 8 * 8;
+    let count = payload.len().div_ceil(room);
+    let piece = |(place, bytes): (usize, &[u8])| {
+        let mut out = header.to_vec();
+        let next = std::mem::replace(&mut out[6], protocol::FRAGMENT);
+        out[4..6].copy_from_slice(&((OWN + bytes.len()) as u16).to_be_bytes());
+        let place_and_more = (place * room) as u16 | u16::from(place + 1 < count);
+        out.extend([next, 0]);
+        out.extend(place_and_more.to_be_bytes());
+        out.extend(id.to_be_bytes());
+        out.extend_from_slice(bytes);
+        out
+    };
+    payload.chunks(room).enumerate().map(piece).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const OF: Datagram = Datagram {
-        src: Ipv4Addr::new(203, 0, 113, 5),
-        dst: Ipv4Addr::new(192, 0, 2, 11),
+        src: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 5)),
+        dst: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)),
         id: 7,
         protocol: 17,
     };

@@ -4,6 +4,7 @@
 pub type Mac = [u8; 6];
 
 pub(crate) const IPV4: u16 = 0x0800;
+pub(crate) const IPV6: u16 = 0x86dd;
 pub(crate) const ARP: u16 = 0x0806;
 pub(crate) const BROADCAST: Mac = [0xff; 6];
 

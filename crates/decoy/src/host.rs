@@ -1,18 +1,17 @@
 //! A host: its persona, its counters, and what it says to packets that need no connection.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use trapline_wire::Time;
 use trapline_wire::build::{self, Ip, Tcp};
 use trapline_wire::checksum;
 use trapline_wire::icmp::IcmpView;
-use trapline_wire::ipv4::Ipv4View;
 use trapline_wire::tcp::{TcpView, flags};
 
 use crate::fragments;
-use crate::frames::{ARP, Frames, IPV4, Mac};
+use crate::frames::{ARP, Frames, IPV4, IPV6, Mac};
 use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
 use crate::persona::{ArpOddity, ByteOrder, Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
@@ -62,9 +61,9 @@ impl Ports {
 pub struct Wiring {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its IPv4 addresses.
-    pub addresses: Vec<Ipv4Addr>,
-    /// How many bits of them name its network.
+    /// Its addresses. Those of IPv6 count where its persona has IPv6; it then has a link-local one too.
+    pub addresses: Vec<IpAddr>,
+    /// How many bits of the IPv4 ones name its network.
     pub prefix: u8,
     /// What its ports do; shared by hosts that are alike.
     pub ports: Arc<Ports>,
@@ -90,7 +89,7 @@ pub struct Host {
 
 /// Which counter of identifications an answer takes from.
 #[derive(Clone, Copy)]
-enum Counter {
+pub(crate) enum Counter {
     Open,
     Closed,
     Icmp,
@@ -101,11 +100,24 @@ enum Counter {
 pub(crate) struct Heard<'a> {
     pub now: Time,
     pub from_mac: Mac,
-    pub src: Ipv4Addr,
-    pub dst: Ipv4Addr,
-    pub ip: Ipv4View<'a>,
+    pub src: IpAddr,
+    pub dst: IpAddr,
+    /// Bytes of its IP header with all that belongs to it.
+    pub header: usize,
     /// The packet without the frame's padding.
     pub bytes: &'a [u8],
+}
+
+impl Heard<'_> {
+    /// Whether it must not be cut; of IPv4.
+    fn dont_fragment(&self) -> bool {
+        self.bytes.get(6).is_some_and(|flags| flags & 0x40 != 0)
+    }
+
+    /// Its hop limit; of IPv6.
+    pub fn hop_limit(&self) -> u8 {
+        self.bytes.get(7).copied().unwrap_or(0)
+    }
 }
 
 impl Host {
@@ -191,7 +203,7 @@ impl Host {
             let frame = frame.to_vec();
             return self.again(frame, out);
         }
-        let Some(answer) = self.persona.answer_to_syn(&offer) else { return };
+        let Some(answer) = self.answer_to_syn(&offer, key.local) else { return };
         let fresh = self.isns.take(heard.now, &mut self.random);
         let iss = half_open.cookie(heard.now, &key, irs, fresh, self.isns.room(), &offer);
         self.isns.taken(iss);
@@ -207,9 +219,17 @@ impl Host {
         }
     }
 
+    /// The answer to a SYN that came to this address.
+    fn answer_to_syn(&self, offer: &Offer, local: IpAddr) -> Option<Reaction> {
+        if local.is_ipv6() { self.persona.answer_to_syn_v6(offer) } else { self.persona.answer_to_syn(offer) }
+    }
+
     /// Sends a frame again, as a packet of its own.
     pub(crate) fn again(&mut self, mut frame: Vec<u8>, out: &mut Frames) {
         const IP: usize = 14;
+        if frame.get(IP).is_some_and(|first| first >> 4 == 6) {
+            return out.add(|bytes| bytes.extend_from_slice(&frame));
+        }
         let id = self.ids[self.counter(Counter::Open)].take(&mut self.random);
         if let Some(header) = frame.get_mut(IP..IP + 20) {
             header[4..6].copy_from_slice(&id.to_be_bytes());
@@ -247,7 +267,7 @@ impl Host {
                 ..Offer::default()
             })
         })?;
-        let answer = self.persona.answer_to_syn(&offer)?;
+        let answer = self.answer_to_syn(&offer, key.local)?;
         let agreed = Agreed::of(&offer, &answer);
         Some((Completed { iss, irs, agreed }, true))
     }
@@ -309,6 +329,7 @@ impl Host {
             Number::Own => self.random.bits() as u32,
         };
         let counter = if reaction.flags & flags::SYN != 0 { Counter::Open } else { Counter::Closed };
+        let ports = (tcp.dst_port(), tcp.src_port());
         let ip = self.header(heard.dst, heard.src, reaction.ttl, reaction.df, counter);
         let mut options = Vec::with_capacity(40);
         layout::write(&mut options, &reaction.options, self.stamps.at(heard.now), their_stamp);
@@ -325,52 +346,63 @@ impl Host {
             options: &options,
             payload: &reaction.data,
         };
-        self.send(heard.from_mac, out, |bytes| build::tcp(bytes, &ip, &segment));
+        self.send_flow(heard.from_mac, &ip, ports, out, |bytes| build::tcp(bytes, &ip, &segment));
     }
 
     /// Answers a datagram to a closed port.
     pub(crate) fn unreachable(&mut self, heard: &Heard<'_>, out: &mut Frames) {
+        if heard.dst.is_ipv6() {
+            return self.port_unreachable_v6(heard, out);
+        }
         let Some(unreachable) = self.persona.unreachable.clone() else { return };
-        if let Some((burst, per_s)) = unreachable.limit {
-            // A bucket that fills by time (RFC 1812 4.3.2.8).
-            let (left, since) = self.allowed;
-            let left = (left + (heard.now - since) as f64 / 1e9 * per_s).min(burst);
-            self.allowed = (left, heard.now);
-            if left < 1.0 {
-                return;
-            }
-            self.allowed.0 = left - 1.0;
+        if !self.may_complain(heard.now) {
+            return;
         }
         let ip = self.header(heard.dst, heard.src, unreachable.ttl, unreachable.df, Counter::Icmp);
         let quote = quoted(heard, &unreachable);
         let unused = unreachable.unused.to_be_bytes();
         const UNREACHABLE: u8 = 3;
         const PORT: u8 = 3;
-        self.send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, UNREACHABLE, PORT, unused, &quote));
+        self.send(heard.from_mac, &ip, out, |bytes| {
+            build::icmp(bytes, &ip, UNREACHABLE, PORT, unused, &quote)
+        });
+    }
+
+    /// Whether the limit of its errors lets one more out: a bucket that fills by time (RFC 1812 4.3.2.8, RFC 4443 2.4).
+    pub(crate) fn may_complain(&mut self, now: Time) -> bool {
+        let Some((burst, per_s)) = self.persona.unreachable.as_ref().and_then(|u| u.limit) else {
+            return true;
+        };
+        let (left, since) = self.allowed;
+        let left = (left + (now - since) as f64 / 1e9 * per_s).min(burst);
+        let may = left >= 1.0;
+        self.allowed = (if may { left - 1.0 } else { left }, now);
+        may
     }
 
     /// Sends a datagram.
     pub(crate) fn datagram(&mut self, flow: &Flow, payload: &[u8], out: &mut Frames) {
         let (ttl, _) = self.persona.connected();
+        let ports @ (from, to) = (flow.key.port, flow.key.peer_port);
         let ip = self.header(flow.key.local, flow.key.peer, ttl, self.persona.udp_df, Counter::Icmp);
-        let (from, to) = (flow.key.port, flow.key.peer_port);
-        self.send(flow.mac, out, |bytes| build::udp(bytes, &ip, from, to, payload));
+        self.send_flow(flow.mac, &ip, ports, out, |bytes| build::udp(bytes, &ip, from, to, payload));
     }
 
     pub(crate) fn icmp(&mut self, heard: &Heard<'_>, icmp: &IcmpView<'_>, out: &mut Frames) {
         const ECHO: u8 = 8;
         const ECHO_REPLY: u8 = 0;
         let (Some(id), Some(seq)) = (icmp.identifier(), icmp.sequence()) else { return };
-        let body = heard.bytes.get(heard.ip.header_len() + 8..).unwrap_or_default();
+        let body = heard.bytes.get(heard.header + 8..).unwrap_or_default();
         if let Some((kind, body)) = self.other_reply(heard.now, icmp.kind(), body) {
             let (ttl, df) = (self.persona.connected().0, self.persona.udp_df);
             let ip = self.header(heard.dst, heard.src, ttl, df, Counter::Icmp);
             let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
+            let rest = [a, b, c, d];
             return self
-                .send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, kind, 0, [a, b, c, d], &body));
+                .send(heard.from_mac, &ip, out, |bytes| build::icmp(bytes, &ip, kind, 0, rest, &body));
         }
         let Some(echo) = self.persona.echo.clone().filter(|_| icmp.kind() == ECHO) else { return };
-        let df = u8::from(heard.ip.dont_fragment());
+        let df = u8::from(heard.dont_fragment());
         let df = match echo.df {
             Taken::Always(df) => df == 1,
             Taken::Same => df == 1,
@@ -383,7 +415,8 @@ impl Host {
         };
         let ip = self.header(heard.dst, heard.src, echo.ttl, df, Counter::Icmp);
         let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
-        self.send(heard.from_mac, out, |bytes| build::icmp(bytes, &ip, ECHO_REPLY, code, [a, b, c, d], body));
+        let rest = [a, b, c, d];
+        self.send(heard.from_mac, &ip, out, |bytes| build::icmp(bytes, &ip, ECHO_REPLY, code, rest, body));
     }
 
     /// The kind and body of a reply to a request for the time or the address mask (RFC 792, 950).
@@ -424,11 +457,15 @@ impl Host {
         self.next_port = if port >= LAST_EPHEMERAL { FIRST_EPHEMERAL } else { port + 1 };
     }
 
-    /// The header of an answer, with the next identification of its counter.
-    fn header(&mut self, from: Ipv4Addr, to: Ipv4Addr, ttl: u8, df: bool, counter: Counter) -> Ip {
+    /// The header of an answer: over IPv4 with this time to live and the next identification of its counter.
+    pub(crate) fn header(&mut self, src: IpAddr, dst: IpAddr, ttl: u8, df: bool, counter: Counter) -> Ip {
+        if src.is_ipv6() {
+            let ttl = self.persona.ipv6.as_ref().map_or(ttl, |ipv6| ipv6.hop_limit);
+            return Ip { src, dst, ttl, id: 0, df: false };
+        }
         let counted = self.counter(counter);
         let id = self.ids[counted].take(&mut self.random);
-        Ip { src: from.into(), dst: to.into(), ttl, id, df }
+        Ip { src, dst, ttl, id, df }
     }
 
     /// Of counters with one policy there is one, unless the system is known to count apart.
@@ -443,19 +480,43 @@ impl Host {
         if apart { of } else { policies.iter().position(|p| *p == policies[of]).unwrap_or(of) }
     }
 
-    fn send(&self, to: Mac, out: &mut Frames, packet: impl FnOnce(&mut Vec<u8>)) {
+    /// Sends a packet that has this header and belongs to no flow.
+    pub(crate) fn send(&mut self, to: Mac, ip: &Ip, out: &mut Frames, packet: impl FnOnce(&mut Vec<u8>)) {
+        self.send_flow(to, ip, (0, 0), out, packet);
+    }
+
+    /// Sends a packet that has this header and belongs to the flow with these ports, in fragments where it fits no frame.
+    fn send_flow(
+        &mut self,
+        to: Mac,
+        ip: &Ip,
+        ports: (u16, u16),
+        out: &mut Frames,
+        packet: impl FnOnce(&mut Vec<u8>),
+    ) {
         const ETHERNET: usize = 14;
-        let write = |bytes: &mut Vec<u8>| {
-            build::ethernet(bytes, to, self.wiring.mac, IPV4);
+        let v6 = ip.src.is_ipv6();
+        let ethertype = if v6 { IPV6 } else { IPV4 };
+        let label = self.flow_label(ip, ports);
+        out.add(|bytes| {
+            let start = bytes.len() + ETHERNET;
+            build::ethernet(bytes, to, self.wiring.mac, ethertype);
             packet(bytes);
-        };
-        out.add(write);
+            if v6 {
+                bytes[start + 1..start + 4].copy_from_slice(&label.to_be_bytes()[1..]);
+            }
+        });
         let Some(whole) = out.get(out.len() - 1).filter(|frame| frame.len() > ETHERNET + MTU) else { return };
-        let pieces = fragments::cut(&whole[ETHERNET..], MTU);
+        let whole = &whole[ETHERNET..];
+        let pieces = if v6 {
+            fragments::cut_v6(whole, MTU, self.random.bits() as u32)
+        } else {
+            fragments::cut(whole, MTU)
+        };
         out.take_back();
         for piece in pieces {
             out.add(|bytes| {
-                build::ethernet(bytes, to, self.wiring.mac, IPV4);
+                build::ethernet(bytes, to, self.wiring.mac, ethertype);
                 bytes.extend_from_slice(&piece);
             });
         }
@@ -515,7 +576,15 @@ impl Wire<'_> {
 
     /// Sends the SYN of a connection that the host asks for.
     pub fn syn(&mut self, flow: &Flow, seq: u32, ack: u32, bits: u8, window: u16, echo: u32) {
-        let layout: Vec<Item> = self.host.persona.own_syn().to_vec();
+        let mut layout: Vec<Item> = self.host.persona.own_syn().to_vec();
+        if flow.key.local.is_ipv6() {
+            const LONGER: u16 = 20;
+            for item in &mut layout {
+                if let Item::Mss(mss) = item {
+                    *mss = mss.saturating_sub(LONGER);
+                }
+            }
+        }
         let mut options = Vec::with_capacity(40);
         layout::write(&mut options, &layout, self.host.stamps.at(self.now), echo);
         options.truncate(40);
@@ -527,7 +596,8 @@ impl Wire<'_> {
         let (ttl, df) = self.host.persona.connected();
         let ip = self.host.header(local, peer, ttl, df, Counter::Open);
         let segment = Tcp { src_port: port, dst_port: peer_port, ..segment };
-        self.host.send(flow.mac, self.out, |bytes| build::tcp(bytes, &ip, &segment));
+        let ports = (port, peer_port);
+        self.host.send_flow(flow.mac, &ip, ports, self.out, |bytes| build::tcp(bytes, &ip, &segment));
     }
 }
 
@@ -556,7 +626,7 @@ fn carried(tcp: &TcpView<'_>, answer: u8) -> u32 {
 
 /// The packet as an unreachable quotes it.
 fn quoted(heard: &Heard<'_>, how: &Unreachable) -> Vec<u8> {
-    let header = heard.ip.header_len();
+    let header = heard.header;
     let mut quote = heard.bytes[..heard.bytes.len().min(how.length.saturating_sub(28))].to_vec();
     set(&mut quote, 2, how.ip_length);
     set(&mut quote, 4, how.ip_id);

@@ -13,6 +13,7 @@ pub mod fragments;
 pub mod frames;
 pub mod honeyd;
 pub mod host;
+mod ipv6;
 pub mod layout;
 pub mod limits;
 pub mod nmap;

@@ -13,7 +13,8 @@ use crate::fragments::Overlap;
 use crate::layout::{Item, Padding};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{
-    ArpOddity, ByteOrder, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+    ArpOddity, ByteOrder, Echo, Ipv6, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken,
+    Unreachable,
 };
 
 /// Why a fingerprint is no persona.
@@ -263,6 +264,16 @@ impl Fingerprint {
             ports: Arc::default(),
             unreachable: self.unreachable(),
             echo: self.echo(),
+            // The database is about IPv4 alone; what most systems do over IPv6.
+            ipv6: Some(Ipv6 {
+                hop_limit: reaction(&self.test("T1")).map_or(64, |answer| answer.ttl),
+                flow_labels: true,
+                echoes_to_groups: true,
+                echo_code: Taken::Same,
+                address_always: false,
+                interface_of_mac: true,
+                router: false,
+            }),
         }
     }
 

@@ -203,6 +203,25 @@ pub enum ArpOddity {
     HardwareLength,
 }
 
+/// How a system answers over IPv6, where that differs.
+#[derive(Clone, Debug)]
+pub struct Ipv6 {
+    /// Hop limit of what it sends.
+    pub hop_limit: u8,
+    /// Whether each of its flows has a label (RFC 6437).
+    pub flow_labels: bool,
+    /// Whether it answers an echo request to all nodes.
+    pub echoes_to_groups: bool,
+    /// Code of its echo replies.
+    pub echo_code: Taken,
+    /// Whether it says its Ethernet address also to a neighbour that asks it alone, which therefore knows it.
+    pub address_always: bool,
+    /// Whether its link-local address tells its Ethernet address.
+    pub interface_of_mac: bool,
+    /// Whether it says that it is a router.
+    pub router: bool,
+}
+
 /// How a system answers.
 #[derive(Clone, Debug)]
 pub struct Persona {
@@ -240,6 +259,8 @@ pub struct Persona {
     pub udp_df: bool,
     /// Answer to a datagram to a closed port.
     pub unreachable: Option<Unreachable>,
+    /// How it answers over IPv6; nothing where it has none.
+    pub ipv6: Option<Ipv6>,
     /// Answer to an echo request.
     pub echo: Option<Echo>,
     /// Whether it answers timestamp requests (ICMP 13), and how.
@@ -283,6 +304,24 @@ impl Persona {
             let own = answer.options.iter().find_map(own);
             let segment = size(offer.mss).min(size(own)).max(1);
             answer.window = least.div_ceil(segment).saturating_mul(segment);
+        }
+        Some(answer)
+    }
+
+    /// The answer over IPv6: headers are 20 bytes longer, segments that much shorter, and a window of whole segments with them.
+    pub fn answer_to_syn_v6(&self, offer: &Offer) -> Option<Reaction> {
+        const LONGER: u16 = 20;
+        const STAMP_BYTES: u16 = 12;
+        let mut answer = self.answer_to_syn(offer)?;
+        let stamps = answer.options.iter().any(|item| matches!(item, Item::Stamps { .. }));
+        for item in &mut answer.options {
+            if let Item::Mss(mss) = item {
+                let segment = mss.saturating_sub(if stamps { STAMP_BYTES } else { 0 }).max(1);
+                *mss = mss.saturating_sub(LONGER).max(1);
+                if answer.window.is_multiple_of(segment) {
+                    answer.window = answer.window / segment * segment.saturating_sub(LONGER).max(1);
+                }
+            }
         }
         Some(answer)
     }

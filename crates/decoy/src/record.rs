@@ -1,7 +1,7 @@
 //! What decoys noticed: records, each one line of JSON, and the files that were left with them.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 use trapline_wire::Time;
@@ -12,11 +12,11 @@ pub struct Record {
     /// When, in nanoseconds since 1970.
     pub time_ns: Time,
     /// Whose address it was done to.
-    pub host: Ipv4Addr,
+    pub host: IpAddr,
     /// At which port.
     pub port: u16,
     /// By whom.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// From which port.
     pub peer_port: u16,
     /// `tcp` or `udp`.
@@ -179,9 +179,9 @@ mod tests {
     fn a_record_is_one_line_whatever_the_peer_chose() {
         let record = Record {
             time_ns: 5,
-            host: [192, 0, 2, 1].into(),
+            host: IpAddr::from([192, 0, 2, 1]),
             port: 21,
-            peer: [203, 0, 113, 9].into(),
+            peer: IpAddr::from([203, 0, 113, 9]),
             peer_port: 1025,
             transport: "tcp",
             service: "ftp",

@@ -1,6 +1,6 @@
 //! What a service is: a state machine; bytes in, bytes and records out.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use trapline_wire::Time;
 
@@ -68,7 +68,7 @@ pub(crate) struct DataOrders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// From whom.
-    pub server: Ipv4Addr,
+    pub server: IpAddr,
     /// The file's name there.
     pub file: Vec<u8>,
 }
@@ -79,11 +79,11 @@ pub struct Turn<'a> {
     /// Now.
     pub now: Time,
     /// Whose connection this is.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// The peer's port.
     pub peer_port: u16,
     /// The host's address.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// The host's port.
     pub port: u16,
     /// The host's Ethernet address.
@@ -97,6 +97,14 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// The host's address for protocols that know four bytes only: 0.0.0.0 for a visitor over IPv6, as servers say there.
+    pub fn local_v4(&self) -> Ipv4Addr {
+        match self.local {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+        }
+    }
+
     /// Says this.
     pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.orders.say.extend_from_slice(bytes.as_ref());

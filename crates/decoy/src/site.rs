@@ -2,6 +2,7 @@
 //! nothing (the deployment seed of the platform).
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
@@ -135,9 +136,13 @@ impl Site {
     }
 
     /// A stable number for a peer and the thing of this name, below `n`.
-    pub fn for_peer(&self, what: &str, peer: std::net::Ipv4Addr, n: u32) -> u32 {
+    pub fn for_peer(&self, what: &str, peer: IpAddr, n: u32) -> u32 {
         let seed = hash(self.seed, what.as_bytes());
-        Random::new(hash(seed, &peer.octets())).below(n)
+        let seed = match peer {
+            IpAddr::V4(peer) => hash(seed, &peer.octets()),
+            IpAddr::V6(peer) => hash(seed, &peer.octets()),
+        };
+        Random::new(seed).below(n)
     }
 }
 

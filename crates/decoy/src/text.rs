@@ -14,7 +14,8 @@ use crate::host::{Port, Ports};
 use crate::layout::{Item, Offer, Padding, fitted};
 use crate::numbers::{IdPolicy, IsnPolicy};
 use crate::persona::{
-    ArpOddity, ByteOrder, Echo, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken, Unreachable,
+    ArpOddity, ByteOrder, Echo, Ipv6, Number, Persona, Quoted, Reaction, Reactions, SynRule, Taken,
+    Unreachable,
 };
 use crate::services::Kind;
 
@@ -56,6 +57,7 @@ struct File {
     closed: BTreeMap<String, Answer>,
     unreachable: Option<Quote>,
     echo: Option<Reply>,
+    ipv6: Option<Six>,
     #[serde(default)]
     vendors: Vec<String>,
     fragments: String,
@@ -76,6 +78,19 @@ struct Icmp {
 #[serde(deny_unknown_fields)]
 struct Arp {
     answers: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Six {
+    hop_limit: u8,
+    flow_labels: bool,
+    echoes_to_groups: bool,
+    echo_code: String,
+    address_always: bool,
+    interface: String,
+    #[serde(default)]
+    router: bool,
 }
 
 /// Ports with what they do, by protocol.
@@ -246,6 +261,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         }),
         unreachable: file.unreachable.map(|quote| unreachable(&quote, ttl)),
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,
+        ipv6: file.ipv6.map(ipv6).transpose()?,
         name: file.name,
     })
 }
@@ -435,15 +451,35 @@ fn unreachable(quote: &Quote, ttl: u8) -> Unreachable {
 }
 
 fn echo(reply: &Reply, ttl: u8) -> Result<Echo, TextError> {
-    let taken = |key, text: &str| match text {
+    let ttl = reply.ttl.unwrap_or(ttl);
+    Ok(Echo { ttl, df: taken("echo.df", &reply.df)?, code: taken("echo.code", &reply.code)? })
+}
+
+fn taken(key: &str, text: &str) -> Result<Taken, TextError> {
+    match text {
         "same" => Ok(Taken::Same),
         "other" => Ok(Taken::Other),
         "never" => Ok(Taken::Always(0)),
         "always" => Ok(Taken::Always(1)),
         _ => Err(wrong(key, text, "same, other, never, always")),
+    }
+}
+
+fn ipv6(six: Six) -> Result<Ipv6, TextError> {
+    let interface_of_mac = match six.interface.as_str() {
+        "mac" => true,
+        "random" => false,
+        text => return Err(wrong("ipv6.interface", text, "mac, random")),
     };
-    let ttl = reply.ttl.unwrap_or(ttl);
-    Ok(Echo { ttl, df: taken("echo.df", &reply.df)?, code: taken("echo.code", &reply.code)? })
+    Ok(Ipv6 {
+        hop_limit: six.hop_limit,
+        flow_labels: six.flow_labels,
+        echoes_to_groups: six.echoes_to_groups,
+        echo_code: taken("ipv6.echo_code", &six.echo_code)?,
+        address_always: six.address_always,
+        interface_of_mac,
+        router: six.router,
+    })
 }
 
 macro_rules! built_in {

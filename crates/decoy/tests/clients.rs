@@ -3,7 +3,7 @@
 //! A client that is not installed is noted as skipped.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -12,13 +12,14 @@ use trapline_decoy::record::{Record, Said, Upload};
 use trapline_decoy::services::Kind;
 use trapline_decoy::site::Site;
 use trapline_decoy::{Decoys, Host, Port, Ports, Wiring, text};
-use trapline_sensor::bench::{Bench, MACHINE, Trouble, on_a_bench};
+use trapline_sensor::bench::{Bench, MACHINE, MACHINE_V6, Trouble, on_a_bench};
 use trapline_testing::skipped;
 
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+const HOST_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 1, 1);
 
-/// One host with these services; it fetches what it is told to from who tells it.
-fn host(services: &[(u16, &str)]) -> Decoys {
+/// One host of this system with these services; it fetches what it is told to from who tells it.
+fn host(persona: &str, services: &[(u16, &str)]) -> Decoys {
     let kind = |name: &str| Port::Service(Kind::named(name).unwrap_or_else(|| panic!("no service {name}")));
     let tcp = services.iter().map(|(port, name)| (*port, kind(name))).collect();
     let udp = services
@@ -26,16 +27,17 @@ fn host(services: &[(u16, &str)]) -> Decoys {
         .filter(|(_, name)| name.starts_with("netbios"))
         .map(|(port, name)| (*port, kind(name)));
     let ports = Arc::new(Ports { tcp, udp: udp.collect() });
-    let persona = Arc::new(text::read(text::BUILT_IN[0].1).unwrap());
+    let (_, persona) = text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
+    let persona = Arc::new(text::read(persona).unwrap());
     // A host that lets this machine in at its third password: guessing takes seconds each time.
     let third = |seed: &u64| {
         let (site, mut accept) = (Site::new(*seed, &persona.name), Accept::default());
-        let mut let_in = |password: &[u8]| accept.accepts(&site, 0, MACHINE, b"root", password);
+        let mut let_in = |password: &[u8]| accept.accepts(&site, 0, MACHINE.into(), b"root", password);
         [let_in(b"1"), let_in(b"2"), let_in(b"3")] == [false, false, true]
     };
     let seed = (1..).find(third).unwrap();
-    let wiring =
-        Wiring { mac: [2, 0, 0, 9, 1, 1], addresses: vec![HOST], prefix: 16, ports, fetch: true, seed };
+    let addresses = vec![HOST.into(), HOST_V6.into()];
+    let wiring = Wiring { mac: [2, 0, 0, 9, 1, 1], addresses, prefix: 16, ports, fetch: true, seed };
     Decoys::new(vec![Host::new(Arc::clone(&persona), wiring)], seed)
 }
 
@@ -66,13 +68,24 @@ fn visit(
     arguments: &[&str],
     input: &str,
 ) -> Option<(String, Vec<Record>, Vec<Upload>)> {
+    visit_a("windows-98", services, program, arguments, input)
+}
+
+/// The same, to a host of this system.
+fn visit_a(
+    persona: &str,
+    services: &[(u16, &str)],
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(String, Vec<Record>, Vec<Upload>)> {
     let installed = Command::new("which").arg(program).output().is_ok_and(|found| found.status.success());
     if !installed {
         skipped(program, "not installed");
         return None;
     }
     let visited = on_a_bench(Trouble::default(), |bench: &Bench| {
-        bench.put(host(services));
+        bench.put(host(persona, services));
         let told = client(program, arguments, input);
         std::thread::sleep(std::time::Duration::from_millis(100));
         let mut decoys = bench.decoys();
@@ -123,6 +136,26 @@ fn curl_lists_fetches_and_uploads_over_ftp_actively_and_passively() {
             assert_eq!(uploads[0].bytes, b"the payload\n");
             assert_eq!(uploads[0].sha256, "4dc21b974cc293d0dfbb25326f0df4ac461f29d69ccc2c2dc5391f4f39a45aed");
         }
+    }
+}
+
+#[test]
+fn curl_and_nmap_come_over_ipv6() {
+    let services = [(21, "ftp/vsftpd"), (80, "http/nginx")];
+    let visit = |program: &str, arguments: &[&str]| visit_a("linux-6", &services, program, arguments, "");
+    let Some((page, records, _)) = visit("curl", &["-sSv", "http://[fd09::1:1]/"]) else { return };
+    assert!(page.contains("200 OK") && page.contains("Server: nginx"), "{page}");
+    assert!(records.iter().all(|r| r.host == HOST_V6 && r.peer == MACHINE_V6), "{records:?}");
+    for way in ["--ftp-pasv", "--ftp-port=-"] {
+        let way: Vec<&str> = way.split('=').collect();
+        let arguments = [&["-sSv"], &way[..], &["ftp://[fd09::1:1]/pub/README"]].concat();
+        let Some((fetched, ..)) = visit("curl", &arguments) else { return };
+        assert!(fetched.contains("Questions to webmaster"), "{way:?}: {fetched}");
+    }
+    let arguments = ["-6", "-n", "-sS", "-p", "21,22,80", "fd09::1:1"];
+    let Some((scanned, ..)) = visit("nmap", &arguments) else { return };
+    for line in ["21/tcp open", "22/tcp closed", "80/tcp open", "MAC Address: 02:00:00:09:01:01"] {
+        assert!(scanned.contains(line), "{line}: {scanned}");
     }
 }
 
@@ -406,7 +439,7 @@ fn blaster_leaves_its_command_and_its_file() {
         Ok(())
     };
     let done = on_a_bench(Trouble::default(), |bench| {
-        bench.put(host(&WINDOWS));
+        bench.put(host("windows-98", &WINDOWS));
         script(HOST, MACHINE).unwrap();
         let mut decoys = bench.decoys();
         (decoys.take_records(), decoys.take_uploads())

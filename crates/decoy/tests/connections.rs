@@ -45,8 +45,14 @@ impl Bench {
         .into();
         let ports = Arc::new(Ports { tcp, ..Ports::default() });
         let persona = Arc::new(text::read(text).unwrap());
-        let wiring =
-            Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], prefix: 24, ports, fetch: false, seed: 3 };
+        let wiring = Wiring {
+            mac: HOST_MAC,
+            addresses: vec![std::net::IpAddr::from(HOST)],
+            prefix: 24,
+            ports,
+            fetch: false,
+            seed: 3,
+        };
         Bench { decoys: Decoys::new(vec![Host::new(persona, wiring)], 3), now: SECOND }
     }
 

@@ -81,7 +81,7 @@ fn a_day_of_random_traffic_leaves_nothing_behind() {
     let hosts = text::BUILT_IN.iter().zip(0u8..).map(|((_, persona), n)| {
         let persona = Arc::new(text::read(persona).unwrap());
         ports.extend(persona.ports.tcp.keys());
-        let (addresses, ports) = (vec![Ipv4Addr::new(10, 9, 1, n)], Arc::clone(&persona.ports));
+        let (addresses, ports) = (vec![Ipv4Addr::new(10, 9, 1, n).into()], Arc::clone(&persona.ports));
         let wiring =
             Wiring { mac: [2, 0, 0, 9, 1, n], addresses, prefix: 16, ports, fetch: true, seed: n.into() };
         Host::new(persona, wiring)

@@ -1,7 +1,7 @@
 //! The Linux kernel's own TCP as client, over a wire that loses, repeats, delays and reorders.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use trapline_testing::skipped;
 const ECHO: u16 = 7;
 const LISTENING: u16 = 9;
 
+fn address_v6(n: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 1, n.into())
+}
+
 /// A decoy for each built-in persona.
 fn decoys() -> Decoys {
     let mut ports = Ports::default();
@@ -24,7 +28,7 @@ fn decoys() -> Decoys {
     let hosts = text::BUILT_IN.iter().zip(1u8..).map(|((_, persona), n)| {
         let wiring = Wiring {
             mac: [2, 0, 0, 9, 1, n],
-            addresses: vec![Ipv4Addr::new(10, 9, 1, n)],
+            addresses: vec![Ipv4Addr::new(10, 9, 1, n).into(), address_v6(n).into()],
             prefix: 16,
             ports: Arc::clone(&ports),
             fetch: false,
@@ -58,7 +62,12 @@ fn every_byte_once(bench: &Bench, connections: u64, most: u32) {
     for seed in 0..connections {
         let mut random = Random::new(seed);
         let message: Vec<u8> = (0..random.below(most)).map(|_| random.bits() as u8).collect();
-        let host = Ipv4Addr::new(10, 9, 1, 1 + (seed % personas) as u8);
+        let n = (seed % personas) as u8;
+        let speaks_v6 = bench.decoys().hosts()[usize::from(n)].persona().ipv6.is_some();
+        let host: IpAddr = match n + 1 {
+            n if speaks_v6 => address_v6(n).into(),
+            n => Ipv4Addr::new(10, 9, 1, n).into(),
+        };
         let port = if (seed / personas).is_multiple_of(2) { ECHO } else { LISTENING };
         let back = converse((host, port).into(), &message);
         let back = back

@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use smoltcp::iface::{Config, Interface, SocketSet};
@@ -20,6 +21,8 @@ use trapline_wire::Time;
 
 const MS: Time = 1_000_000;
 const HOST: [u8; 4] = [192, 0, 2, 11];
+const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x11);
+const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const HOST_MAC: [u8; 6] = [0, 0x50, 0x56, 1, 2, 3];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 5];
 const ECHO: u16 = 7;
@@ -115,9 +118,12 @@ fn converse(seed: u64, persona: &Arc<Persona>, manner: &Manner) -> Result<bool, 
     let mut ports = Ports::default();
     ports.tcp.insert(ECHO, Port::Service(Kind::Echo));
     ports.tcp.insert(LISTENING, Port::Record);
+    // Over IPv6 where its system has it, every other time.
+    let v6 = persona.ipv6.is_some() && seed.is_multiple_of(2);
+    let host: IpAddr = if v6 { HOST_V6.into() } else { HOST.into() };
     let wiring = Wiring {
         mac: HOST_MAC,
-        addresses: vec![HOST.into()],
+        addresses: vec![host],
         prefix: 16,
         ports: Arc::new(ports),
         fetch: false,
@@ -141,14 +147,17 @@ fn converse(seed: u64, persona: &Arc<Persona>, manner: &Manner) -> Result<bool, 
     config.random_seed = seed;
     let at = |now: Time| Instant::from_micros(now / 1_000);
     let mut interface = Interface::new(config, &mut card, at(0));
-    interface.update_ip_addrs(|all| all.push(IpCidr::new(IpAddress::v4(192, 0, 2, 1), 24)).unwrap());
+    interface.update_ip_addrs(|all| {
+        all.push(IpCidr::new(IpAddress::v4(192, 0, 2, 1), 24)).unwrap();
+        all.push(IpCidr::new(PEER_V6.into(), 64)).unwrap();
+    });
     let buffer = |size: usize| tcp::SocketBuffer::new(vec![0; size]);
     let mut socket = tcp::Socket::new(buffer(2_000 + random.below(30_000) as usize), buffer(8_192));
     socket.set_nagle_enabled(random.below(2) == 0);
     let mut sockets = SocketSet::new(vec![]);
     let handle = sockets.add(socket);
     let own_port = 1_025 + random.below(60_000) as u16;
-    let remote = (IpAddress::v4(192, 0, 2, 11), port);
+    let remote = (IpAddress::from(host), port);
     sockets.get_mut::<tcp::Socket<'_>>(handle).connect(interface.context(), remote, own_port).unwrap();
 
     let (mut now, mut sent, mut back) = (MS, 0, Vec::new());
@@ -217,7 +226,9 @@ fn converse(seed: u64, persona: &Arc<Persona>, manner: &Manner) -> Result<bool, 
         // So much was lost that the host gave the peer up: what arrived before is right.
         ECHO if how == "given-up" && message.starts_with(&back) => Ok(false),
         ECHO if back != message => wrong("what came back is something else"),
-        LISTENING if kept.as_deref().unwrap_or_default() != &message[..message.len().min(RECORDED)] => wrong("what is recorded is something else"),
+        LISTENING if kept.as_deref().unwrap_or_default() != &message[..message.len().min(RECORDED)] => {
+            wrong("what is recorded is something else")
+        }
         _ => Ok(true),
     }
 }

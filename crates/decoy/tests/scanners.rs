@@ -26,7 +26,7 @@ fn decoys<'a>(personas: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Decoys 
     let hosts = personas.enumerate().map(|(i, (_, persona))| {
         let persona = Arc::new(text::read(persona).unwrap());
         let (ports, seed) = (Arc::clone(&persona.ports), 40 + i as u64);
-        let (mac, addresses) = (persona.mac(seed), vec![address(i)]);
+        let (mac, addresses) = (persona.mac(seed), vec![address(i).into()]);
         Host::new(persona, Wiring { mac, addresses, prefix: 16, ports, fetch: false, seed })
     });
     Decoys::new(hosts.collect(), 1)

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,8 @@ use trapline_wire::Time;
 
 /// This machine's address on the bench; all of 10.9.0.0/16 is on the wire.
 pub const MACHINE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+/// Its IPv6 address; all of fd09::/64 is on the wire.
+pub const MACHINE_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
 /// The device.
 pub const DEVICE: &str = "decoys0";
 
@@ -78,6 +80,7 @@ pub fn on_a_bench<R: Send>(trouble: Trouble, work: impl FnOnce(&Bench) -> R + Se
                 "link set lo up".to_owned(),
                 format!("tuntap add dev {DEVICE} mode tap"),
                 format!("addr add {MACHINE}/16 dev {DEVICE}"),
+                format!("-6 addr add {MACHINE_V6}/64 dev {DEVICE} nodad"),
                 format!("link set {DEVICE} up"),
             ] {
                 let mut ip = Command::new("ip");

@@ -125,7 +125,7 @@ fn scan(bench: &Bench, personas: Vec<Persona>, seed: u64) -> Result<Vec<Believed
     let hosts = personas.into_iter().enumerate().map(|(i, persona)| {
         let wiring = Wiring {
             mac: [2, 0, 0, 9, 1, 1 + i as u8],
-            addresses: vec![address(i)],
+            addresses: vec![address(i).into()],
             prefix: 16,
             ports: Arc::clone(&ports),
             fetch: false,

@@ -186,8 +186,14 @@ fn check(ui: &Ui, persona: Persona, seed: u64) -> Result<(), CommandError> {
     let closed = (1..).filter(|port| !open.contains(port)).take(2);
     let scanned: Vec<String> = open.iter().copied().chain(closed).map(|port| port.to_string()).collect();
     let name = persona.name.clone();
-    let wiring =
-        Wiring { mac: persona.mac(seed), addresses: vec![ADDRESS], prefix: 16, ports, fetch: false, seed };
+    let wiring = Wiring {
+        mac: persona.mac(seed),
+        addresses: vec![ADDRESS.into()],
+        prefix: 16,
+        ports,
+        fetch: false,
+        seed,
+    };
     let decoys = Decoys::new(vec![Host::new(Arc::new(persona), wiring)], seed);
     ui.note(&format!(
         "{name} is being looked at in a network namespace of its own; that takes a minute or two"

@@ -1,16 +1,17 @@
 //! Decoys on one wire: which host a frame is for, the connections of all of them, and time.
 
 mod fetch;
+mod ipv6;
 mod slots;
 mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use siphasher::sip::SipHasher13;
 use trapline_wire::build::{self, Ip};
-use trapline_wire::ipv4::Ipv4View;
 use trapline_wire::tcp::{TcpView, flags};
 use trapline_wire::udp::UdpView;
 use trapline_wire::{Frame, LinkType, Packet, Reading, Time, Transport, checksum, decode};
@@ -18,7 +19,7 @@ use trapline_wire::{Frame, LinkType, Packet, Reading, Time, Transport, checksum,
 use self::fetch::Fetching;
 use crate::accept::Accept;
 use crate::fragments::{Datagram, Fragments, Piece};
-use crate::frames::{ARP, BROADCAST, Frames, IPV4, Mac, ethernet};
+use crate::frames::{ARP, BROADCAST, Frames, IPV4, IPV6, Mac, ethernet};
 use crate::host::{Heard, Host, Port, Wire};
 use crate::layout::Offer;
 use crate::limits::{self, Counts};
@@ -29,7 +30,7 @@ use crate::services::{Kind, datagram};
 use crate::site::Site;
 use crate::tcp::connection::{Connection, End, State};
 use crate::tcp::half_open::HalfOpen;
-use crate::tcp::{Agreed, Flow, Key, Segment};
+use crate::tcp::{Agreed, Flow, Key, Segment, hash_address};
 
 /// No place in the slab.
 const NOBODY: u32 = u32::MAX;
@@ -38,14 +39,14 @@ const NOBODY: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct Decoys {
     hosts: Vec<Host>,
-    by_address: HashMap<Ipv4Addr, u32>,
+    by_address: HashMap<Address, u32, Keyed>,
     half_open: HalfOpen,
     /// What hosts remember of who tried to get in; only of those where somebody did.
     accept: BTreeMap<u32, Accept>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_key: HashMap<Key, u32, Keyed>,
-    of_source: HashMap<(u32, Ipv4Addr), u32>,
+    of_source: HashMap<(u32, IpAddr), u32>,
     /// The ends of the list of connections by when they were last used: the oldest, the latest.
     oldest: u32,
     latest: u32,
@@ -64,6 +65,16 @@ pub struct Decoys {
     upload_bytes: usize,
     now: Time,
     got: Vec<u8>,
+}
+
+/// Whose address it is, hashed in one word or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Address(IpAddr);
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hash_address(self.0, hasher);
+    }
 }
 
 /// Hashes keys with a secret, so that nobody can choose peers that collide.
@@ -127,7 +138,7 @@ struct Talk {
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     owner: u32,
-    peer: Ipv4Addr,
+    peer: IpAddr,
     until: Time,
 }
 
@@ -135,10 +146,11 @@ impl Decoys {
     /// Hosts that have just been switched on. Of two hosts with one address the first has it. Everything random derives from `seed`.
     pub fn new(hosts: Vec<Host>, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let mut by_address = HashMap::new();
+        let mut by_address = HashMap::with_hasher(Keyed(random.bits(), random.bits()));
         for (place, host) in hosts.iter().enumerate() {
-            for address in &host.wiring().addresses {
-                by_address.entry(*address).or_insert(place as u32);
+            let v4 = host.wiring().addresses.iter().copied().filter(IpAddr::is_ipv4);
+            for address in v4.chain(host.ipv6_addresses().map(IpAddr::V6)) {
+                by_address.entry(Address(address)).or_insert(place as u32);
             }
         }
         Decoys {
@@ -222,6 +234,7 @@ impl Decoys {
         match ethertype {
             ARP => self.arp(to, from, payload, out),
             IPV4 if to != BROADCAST => self.ipv4(to, from, frame, payload, out),
+            IPV6 => self.ipv6(to, from, frame, payload, out),
             _ => {}
         }
     }
@@ -230,7 +243,8 @@ impl Decoys {
         let Some((head, body)) = request.split_first_chunk::<8>() else { return };
         let Some((fields, _)) = body.split_first_chunk::<20>() else { return };
         let wanted = Ipv4Addr::new(fields[16], fields[17], fields[18], fields[19]);
-        let Some(host) = self.by_address.get(&wanted).and_then(|place| self.hosts.get(*place as usize))
+        let Some(host) =
+            self.by_address.get(&Address(wanted.into())).and_then(|place| self.hosts.get(*place as usize))
         else {
             return;
         };
@@ -244,15 +258,15 @@ impl Decoys {
             Frame { time: self.now, wire_len: frame.len() as u32, link: LinkType::ETHERNET, data: frame };
         let Reading::Ip(packet) = decode(&frame) else { return };
         let (IpAddr::V4(src), IpAddr::V4(dst)) = (packet.src, packet.dst) else { return };
-        let Some(place) = self.by_address.get(&dst).copied() else { return };
-        let Some(ip) = Ipv4View::checked(payload) else { return };
+        let Some(place) = self.by_address.get(&Address(packet.dst)).copied() else { return };
         let Some(bytes) = payload.get(..packet.ip_len as usize) else { return };
         let stranger = src.is_unspecified() || src.is_broadcast() || src.is_multicast() || src == dst;
         if stranger || to != self.hosts[place as usize].wiring().mac || checksum::of(packet.header, 0) != 0 {
             return;
         }
         if let Some(fragment) = packet.fragment {
-            let of = Datagram { src, dst, id: fragment.id as u16, protocol: packet.protocol };
+            let of =
+                Datagram { src: packet.src, dst: packet.dst, id: fragment.id, protocol: packet.protocol };
             let payload = bytes.get(usize::from(packet.ip_header_len)..).unwrap_or_default();
             let (header, offset) = (packet.header, fragment.offset as usize);
             let piece = Piece { header, offset, more: fragment.more, payload };
@@ -268,7 +282,8 @@ impl Decoys {
         if !transport_checksum_is_right(&packet, bytes) {
             return;
         }
-        let heard = Heard { now: self.now, from_mac, src, dst, ip, bytes };
+        let header = usize::from(packet.ip_header_len);
+        let heard = Heard { now: self.now, from_mac, src: packet.src, dst: packet.dst, header, bytes };
         match packet.transport {
             Transport::Tcp(tcp) => self.tcp(place, &heard, &tcp, out),
             Transport::Udp(udp) => self.udp(place, &heard, &udp, out),
@@ -574,7 +589,7 @@ impl Decoys {
 fn transport_checksum_is_right(packet: &Packet<'_>, bytes: &[u8]) -> bool {
     let Some(body) = bytes.get(usize::from(packet.ip_header_len)..) else { return false };
     match packet.transport {
-        Transport::Icmp(_) => checksum::of(body, 0) == 0,
+        Transport::Icmp(_) if packet.src.is_ipv4() => checksum::of(body, 0) == 0,
         Transport::Udp(_) if body.get(6..8) == Some(&[0, 0]) => true,
         _ => {
             let ip = Ip::new(packet.src, packet.dst);

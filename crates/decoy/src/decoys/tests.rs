@@ -24,7 +24,8 @@ fn host() -> Decoys {
     let tcp = [(80, Port::Record), (7, Port::Service(Kind::Echo)), (23, Port::Tarpit), (99, Port::Silent)];
     let udp = [(7, Port::Service(Kind::Echo)), (99, Port::Silent)];
     let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into() });
-    let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix: 0, ports, fetch: false, seed: 5 };
+    let wiring =
+        Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], prefix: 0, ports, fetch: false, seed: 5 };
     Decoys::new(vec![Host::new(persona.into(), wiring)], 5)
 }
 
@@ -192,7 +193,8 @@ fn the_time_and_the_mask_are_told_by_who_tells_them() {
     let ask = |persona: &str, kind: u8| {
         let (_, text) = crate::text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
         let (ports, prefix) = (Arc::default(), 24);
-        let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix, ports, fetch: false, seed: 5 };
+        let wiring =
+            Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], prefix, ports, fetch: false, seed: 5 };
         let persona = Arc::new(crate::text::read(text).unwrap());
         let mut host = Decoys::new(vec![Host::new(persona, wiring)], 5);
         let ip = Ip::new(PEER.into(), HOST.into());
@@ -214,7 +216,7 @@ fn the_time_and_the_mask_are_told_by_who_tells_them() {
 fn unreachables_are_limited_as_their_system_limits_them() {
     let (_, text) = crate::text::BUILT_IN.iter().find(|(name, _)| *name == "linux-6").unwrap();
     let (ports, prefix) = (Arc::default(), 24);
-    let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST], prefix, ports, fetch: false, seed: 5 };
+    let wiring = Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], prefix, ports, fetch: false, seed: 5 };
     let mut host = Decoys::new(vec![Host::new(Arc::new(crate::text::read(text).unwrap()), wiring)], 5);
     let mut told = |second: i64, count: usize| {
         let mut out = Frames::default();

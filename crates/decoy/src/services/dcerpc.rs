@@ -249,7 +249,7 @@ fn looked_up(stub: &[u8], turn: &Turn<'_>) -> Vec<u8> {
         tower.extend([1, 0, 0x07, 2, 0]);
         tower.extend(port.to_be_bytes());
         tower.extend([1, 0, 0x09, 4, 0]);
-        tower.extend(turn.local.octets());
+        tower.extend(turn.local_v4().octets());
         out.extend((tower.len() as u32).to_le_bytes());
         out.extend((tower.len() as u32).to_le_bytes());
         out.extend(&tower);

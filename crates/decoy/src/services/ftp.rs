@@ -211,7 +211,7 @@ impl Ftp {
             "PASV" => {
                 let port = turn.expect_data();
                 self.expect();
-                let [a, b, c, d] = turn.local.octets();
+                let [a, b, c, d] = turn.local_v4().octets();
                 let words = if self.face == Face::Vsftpd {
                     "Entering Passive Mode"
                 } else {
@@ -378,7 +378,7 @@ impl Ftp {
         let [a, b, c, d, high, low] = numbers[..] else {
             return turn.say("501 Syntax error in parameters or arguments.\r\n");
         };
-        self.active_at([a, b, c, d].into(), u16::from_be_bytes([high, low]), turn, "PORT");
+        self.active_at(std::net::IpAddr::from([a, b, c, d]), u16::from_be_bytes([high, low]), turn, "PORT");
     }
 
     fn eprt(&mut self, argument: &[u8], turn: &mut Turn<'_>) {
@@ -392,7 +392,7 @@ impl Ftp {
         }
     }
 
-    fn active_at(&mut self, address: std::net::Ipv4Addr, port: u16, turn: &mut Turn<'_>, verb: &str) {
+    fn active_at(&mut self, address: std::net::IpAddr, port: u16, turn: &mut Turn<'_>, verb: &str) {
         // Never to anybody else, and to no port that a server of the visitor's may listen at (RFC 2577 3).
         if address != turn.peer || port < 1_024 {
             return turn.say(if self.face == Face::Vsftpd {

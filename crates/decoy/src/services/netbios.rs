@@ -27,7 +27,7 @@ pub(super) fn answer(question: &[u8], turn: &mut Turn<'_>) {
         out.extend(&question[12..50]);
         // Five days, six bytes: no group, B node, the address.
         out.extend([0, 4, 0x93, 0xe0, 0, 6, 0, 0]);
-        out.extend(turn.local.octets());
+        out.extend(turn.local_v4().octets());
         turn.say(out);
     } else if asked == Some(&STATUS) && matches!(name.first(), Some(b'*')) {
         const GROUP: u8 = 0x80;

@@ -74,7 +74,7 @@ impl Socks {
                 };
                 let port = u16::from_be_bytes(*rest.get(length..)?.first_chunk::<2>()?);
                 asked(*command, &format!("{target}:{port}"), turn);
-                let [a, b, c, d] = turn.local.octets();
+                let [a, b, c, d] = turn.local_v4().octets();
                 turn.say([5, if *command == 1 { 0 } else { 7 }, 0, 1, a, b, c, d, 4, 0x38]);
                 self.at = At::Through;
                 Some(4 + length + 2)

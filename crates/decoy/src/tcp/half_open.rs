@@ -12,12 +12,12 @@ use siphasher::sip::SipHasher13;
 use trapline_wire::Time;
 use trapline_wire::observation::kind;
 
-use super::{Agreed, Flow, Key, Segment};
+use super::{Agreed, Flow, Key, Segment, hash_address};
 use crate::layout::Offer;
 use crate::limits::{COOKIE_FOR, HALF_OPEN};
 
-/// Room for an answer to a SYN as a frame: Ethernet, IPv4, TCP, options.
-const FRAME: usize = 14 + 20 + 20 + 40;
+/// Room for an answer to a SYN as a frame: Ethernet, IPv6, TCP, options.
+const FRAME: usize = 14 + 40 + 20 + 40;
 /// How long a handshake may take before its place is free.
 const LIFE: Time = 60 * crate::limits::SECOND;
 
@@ -174,8 +174,8 @@ impl HalfOpen {
 
     fn hash(&self, key: &Key, irs: u32, salt: u64) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.secret.0, self.secret.1);
-        hasher.write_u32(key.local.to_bits());
-        hasher.write_u32(key.peer.to_bits());
+        hash_address(key.local, &mut hasher);
+        hash_address(key.peer, &mut hasher);
         hasher.write_u32(u32::from(key.port) << 16 | u32::from(key.peer_port));
         hasher.write_u32(irs);
         hasher.write_u64(salt);
@@ -246,11 +246,14 @@ fn offer(code: u8, stamps: Option<(u32, u32)>) -> Offer {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::limits::SECOND;
 
     fn key(peer_port: u16) -> Key {
-        Key { host: 0, local: [192, 0, 2, 1].into(), peer: [203, 0, 113, 9].into(), port: 80, peer_port }
+        let [local, peer] = [[192, 0, 2, 1], [203, 0, 113, 9]].map(IpAddr::from);
+        Key { host: 0, local, peer, port: 80, peer_port }
     }
 
     fn acknowledgement(iss: u32, irs: u32) -> Segment<'static> {

@@ -4,7 +4,8 @@ pub(crate) mod connection;
 pub(crate) mod half_open;
 mod reassembly;
 
-use std::net::Ipv4Addr;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 
 use trapline_wire::tcp::{TcpView, flags};
 
@@ -13,18 +14,36 @@ use crate::layout::{Item, Offer};
 use crate::persona::Reaction;
 
 /// Which connection: a host, by its place among the decoys and its address, and a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The host's place.
     pub host: u32,
     /// The host's address.
-    pub local: Ipv4Addr,
+    pub local: IpAddr,
     /// The peer.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
     /// The host's port.
     pub port: u16,
     /// The peer's port.
     pub peer_port: u16,
+}
+
+/// In as few words as it has: every frame's key is hashed, most are of IPv4.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hash_address(self.local, hasher);
+        hash_address(self.peer, hasher);
+        let ports = u64::from(self.port) << 16 | u64::from(self.peer_port);
+        hasher.write_u64(u64::from(self.host) << 32 | ports);
+    }
+}
+
+/// Hashes an address; the derived way hashes its family and its length too.
+pub(crate) fn hash_address<H: Hasher>(address: IpAddr, hasher: &mut H) {
+    match address {
+        IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
+        IpAddr::V6(address) => hasher.write(&address.octets()),
+    }
 }
 
 /// A connection and the way to its peer.
