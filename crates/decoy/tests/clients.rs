@@ -461,18 +461,28 @@ fn blaster_leaves_its_command_and_its_file() {
 #[test]
 fn openssh_is_refused_let_in_and_answered() {
     let options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1 -o PreferredAuthentications=password";
-    for more in ["", "-m hmac-sha2-256 -c aes256-ctr", "-c aes192-ctr"] {
+    // What a client of today must be told before it speaks with a server of 2002.
+    let old = "-o HostKeyAlgorithms=+ssh-rsa -o RequiredRSASize=1024 -o KexAlgorithms=";
+    let (new, red_hat) = ("ssh/openssh-9.2p1", "ssh/openssh-3.1p1");
+    for (face, more) in [
+        (new, String::new()),
+        (new, "-m hmac-sha2-256 -c aes256-ctr".into()),
+        (new, "-c aes192-ctr".into()),
+        (red_hat, format!("{old}diffie-hellman-group1-sha1 -c aes128-cbc -m hmac-sha1")),
+        (red_hat, format!("{old}diffie-hellman-group-exchange-sha1 -c 3des-cbc -m hmac-md5")),
+        (red_hat, format!("{old}diffie-hellman-group-exchange-sha1 -c aes256-cbc -m hmac-sha1-96")),
+    ] {
         let command = format!(
             "for n in $(seq 12); do sshpass -p word$n ssh {options} {more} root@10.9.1.1 'uname -a; id' && break; done"
         );
-        let services = [(22, "ssh/openssh-9.2p1")];
+        let services = [(22, face)];
         let Some((told, records, _)) = visit(&services, "sshpass", &["-p", "x", "bash", "-c", &command], "")
         else {
             return;
         };
         assert!(
             told.contains("Permission denied")
-                && told.contains("Debian 6.1.90")
+                && told.contains(if face == new { "Debian 6.1.90" } else { "2.4.18" })
                 && told.contains("uid=0(root)"),
             "{more}: {told}"
         );

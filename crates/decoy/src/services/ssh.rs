@@ -1,15 +1,17 @@
 //! SSH (RFC 4253, 4252, 4254): identification, key exchange, logins by policy, a shell that runs nothing.
 //!
 //! The current face speaks what hardened servers are told to leave on: curve25519 (RFC 8731), Ed25519 (RFC 8709), AES in counter mode
-//! (RFC 4344), HMAC-SHA-256. The face of 2002 shows its identification and its lists as OpenSSH 3.1p1 had them; no client of
-//! today would go on from there.
+//! (RFC 4344), HMAC-SHA-256. The face of 2002 is OpenSSH 3.1p1's: Diffie-Hellman with SHA-1 in a group of its own or of the peer's
+//! size (RFC 4419), RSA, AES and triple DES in CBC mode. What else its lists name it does not speak: who insists is let go.
 
 mod packets;
+mod rsa;
 
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 
-use self::packets::{Directions, Keys, be32, lists, mpint, read_string, string};
+use self::packets::{Directions, Hash, Keys, be32, lists, mpint, read_string, string};
+use self::rsa::{Group, RsaKey};
 use super::shell::Shell;
 use crate::limits::{RECORDED, SECOND};
 use crate::record::{Said, Text, hex};
@@ -58,8 +60,15 @@ const SERVICE_REQUEST: u8 = 5;
 const SERVICE_ACCEPT: u8 = 6;
 const KEX_INIT: u8 = 20;
 const NEW_KEYS: u8 = 21;
-const ECDH_INIT: u8 = 30;
-const ECDH_REPLY: u8 = 31;
+/// The first number of an exchange, of whatever kind, and its answer.
+const EXCHANGE_INIT: u8 = 30;
+const EXCHANGE_REPLY: u8 = 31;
+/// Of an exchange in a group of the client's size (RFC 4419 5); 30 asks as drafts of it did.
+const GROUP_OLD_REQUEST: u8 = 30;
+const GROUP_ANSWER: u8 = 31;
+const GROUP_INIT: u8 = 32;
+const GROUP_REPLY: u8 = 33;
+const GROUP_REQUEST: u8 = 34;
 const AUTH_REQUEST: u8 = 50;
 const AUTH_FAILURE: u8 = 51;
 const AUTH_SUCCESS: u8 = 52;
@@ -99,7 +108,9 @@ pub(super) struct Ssh {
     client: Option<Vec<u8>>,
     own_init: Vec<u8>,
     their_init: Vec<u8>,
-    session: Option<[u8; 32]>,
+    /// The group that the client asked for, and what it asked.
+    group: Option<(Group, Vec<u8>)>,
+    session: Option<Vec<u8>>,
     /// Keys for what comes, until the peer says that it uses them.
     waiting: Option<Keys>,
     keys: Directions,
@@ -121,6 +132,7 @@ impl Ssh {
             client: None,
             own_init: Vec::new(),
             their_init: Vec::new(),
+            group: None,
             session: None,
             waiting: None,
             keys: Directions::default(),
@@ -139,7 +151,7 @@ impl Ssh {
 
     /// Sends one message as a packet.
     fn send(&mut self, message: &[u8], turn: &mut Turn<'_>) {
-        let block = if self.keys.go.is_some() { 16 } else { 8 };
+        let block = self.keys.go.as_ref().map_or(8, |keys| keys.block);
         let clear = self.keys.go.as_ref().is_some_and(|keys| keys.encrypted_first);
         let unpadded = if clear { 1 } else { 5 } + message.len();
         let mut padding = block - unpadded % block;
@@ -169,19 +181,22 @@ impl Ssh {
     /// The next whole message that came; an error where the packet is none.
     fn next_message(&mut self) -> Result<Option<Vec<u8>>, ()> {
         let Some(head) = self.begun.first_chunk::<4>().copied() else { return Ok(None) };
-        let code_length = if self.keys.come.is_some() { 32 } else { 0 };
+        let code_length = self.keys.come.as_ref().map_or(0, Keys::code_length);
+        let block = self.keys.come.as_ref().map_or(8, |keys| keys.block);
         let length = match (&mut self.keys.come, self.deciphered) {
             (Some(keys), None) if !keys.encrypted_first => {
-                if self.begun.len() < 16 {
+                if self.begun.len() < block {
                     return Ok(None);
                 }
-                keys.apply(&mut self.begun[..16]);
+                keys.apply(&mut self.begun[..block]);
                 u32::from_be_bytes([self.begun[0], self.begun[1], self.begun[2], self.begun[3]]) as usize
             }
             (_, Some(length)) => length,
             _ => u32::from_be_bytes(head) as usize,
         };
-        if !(5..=PACKET).contains(&length) {
+        // A packet that is ciphered as a whole is a number of blocks.
+        let ciphered = self.keys.come.as_ref().is_some_and(|keys| !keys.encrypted_first);
+        if !(5..=PACKET).contains(&length) || ciphered && !(4 + length).is_multiple_of(block) {
             return Err(());
         }
         self.deciphered = self.keys.come.as_ref().filter(|keys| !keys.encrypted_first).map(|_| length);
@@ -199,9 +214,7 @@ impl Ssh {
                 keys.apply(&mut packet[4..]);
                 right
             } else {
-                if length > 12 {
-                    keys.apply(&mut packet[16..]);
-                }
+                keys.apply(&mut packet[block..]);
                 keys.code(sequence, &packet) == code[..]
             };
             if !right {
@@ -268,8 +281,8 @@ impl Ssh {
                     whole: Text::default(),
                 });
             }
-            ECDH_INIT if self.session.is_none() && !self.their_init.is_empty() => {
-                if self.exchange(rest, turn).is_none() {
+            EXCHANGE_INIT..=GROUP_REQUEST if self.session.is_none() && !self.their_init.is_empty() => {
+                if self.exchange(kind, rest, turn).is_none() {
                     turn.close();
                     self.over = true;
                 }
@@ -295,71 +308,123 @@ impl Ssh {
         }
     }
 
-    /// The exchange of RFC 8731, and what both sides derive from it (RFC 4253 7.2).
-    fn exchange(&mut self, init: &[u8], turn: &mut Turn<'_>) -> Option<()> {
-        if self.face != Face::OpenSsh92 {
-            return None;
+    /// A message of the key exchange.
+    fn exchange(&mut self, kind: u8, rest: &[u8], turn: &mut Turn<'_>) -> Option<()> {
+        const IN_A_GROUP: &str = "diffie-hellman-group-exchange-sha1";
+        let [kinds, host_keys, ..] = self.face.algorithms();
+        let way = self.chosen(0, kinds)?;
+        self.chosen(1, host_keys).filter(|name| matches!(name.as_str(), "ssh-rsa" | "ssh-ed25519"))?;
+        match (way.as_str(), kind) {
+            (IN_A_GROUP, GROUP_OLD_REQUEST | GROUP_REQUEST) => {
+                let wanted = be32(rest, if kind == GROUP_REQUEST { 4 } else { 0 })?;
+                let group = Group::of(wanted);
+                self.send(&[&[GROUP_ANSWER][..], &group.written()].concat(), turn);
+                let asked = rest.get(..if kind == GROUP_REQUEST { 12 } else { 4 })?;
+                self.group = Some((group, asked.to_vec()));
+                Some(())
+            }
+            (IN_A_GROUP, GROUP_INIT) => {
+                let (group, asked) = self.group.take()?;
+                self.old_exchange(&group, &[asked, group.written()].concat(), GROUP_REPLY, rest, turn)
+            }
+            ("diffie-hellman-group1-sha1", EXCHANGE_INIT) => {
+                self.old_exchange(&Group::one(), &[], EXCHANGE_REPLY, rest, turn)
+            }
+            ("curve25519-sha256" | "curve25519-sha256@libssh.org", EXCHANGE_INIT) => self.new_exchange(rest, turn),
+            _ => None,
         }
-        let theirs: [u8; 32] = read_string(init)?.0.try_into().ok()?;
-        let wanted = lists(&self.their_init)?;
-        let [_, _, ciphers, codes, _] = self.face.algorithms();
-        let chosen = |at: usize, known: &str| {
-            let known: Vec<&str> = known.split(',').collect();
-            wanted.get(at)?.split(',').find(|name| known.contains(name)).map(str::to_owned)
-        };
-        let (cipher_in, cipher_out) = (chosen(2, ciphers)?, chosen(3, ciphers)?);
-        let (code_in, code_out) = (chosen(4, codes)?, chosen(5, codes)?);
+    }
 
+    /// The first of the client's names, in its list at that place, that the server has (RFC 4253 7.1).
+    fn chosen(&self, at: usize, known: &str) -> Option<String> {
+        let wanted = lists(&self.their_init)?;
+        wanted.get(at)?.split(',').find(|name| known.split(',').any(|known| known == *name)).map(str::to_owned)
+    }
+
+    /// The exchange of RFC 4253 8 and of RFC 4419, which hashes what the group came of, too.
+    fn old_exchange(
+        &mut self,
+        group: &Group,
+        of_group: &[u8],
+        reply: u8,
+        init: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Option<()> {
+        let theirs = read_string(init)?.0;
+        let secret: [u8; 32] = self.secret(turn);
+        let (own, shared) = group.exchange(&secret, theirs)?;
+        let key = RsaKey::of(turn.site);
+        let (mut public, mut their_number) = (Vec::new(), Vec::new());
+        mpint(&mut public, &own);
+        mpint(&mut their_number, theirs);
+        let numbers = [of_group, &their_number, &public].concat();
+        let sign = |hash: &[u8]| key.sign(hash);
+        self.exchanged(Hash::Sha1, (reply, &key.written(), &public), &numbers, &shared, sign, turn)
+    }
+
+    /// The exchange of RFC 8731.
+    fn new_exchange(&mut self, init: &[u8], turn: &mut Turn<'_>) -> Option<()> {
+        let theirs: [u8; 32] = read_string(init)?.0.try_into().ok()?;
         let key = SigningKey::from_bytes(&turn.site.bytes("ssh host key"));
         let mut host_key = Vec::new();
         string(&mut host_key, b"ssh-ed25519");
         string(&mut host_key, key.verifying_key().as_bytes());
-        let secret: [u8; 32] =
-            turn.site.bytes(&format!("ssh exchange {} {} {}", turn.now, turn.peer, turn.peer_port));
+        let secret: [u8; 32] = self.secret(turn);
         let own = x25519_dalek::x25519(secret, x25519_dalek::X25519_BASEPOINT_BYTES);
         let shared = x25519_dalek::x25519(secret, theirs);
-        let mut number = Vec::new();
-        mpint(&mut number, &shared);
+        let (mut public, mut numbers) = (Vec::new(), Vec::new());
+        string(&mut public, &own);
+        string(&mut numbers, &theirs);
+        numbers.extend(&public);
+        let sign = |hash: &[u8]| {
+            let mut signature = Vec::new();
+            string(&mut signature, b"ssh-ed25519");
+            string(&mut signature, &key.sign(hash).to_bytes());
+            signature
+        };
+        self.exchanged(Hash::Sha256, (EXCHANGE_REPLY, &host_key, &public), &numbers, &shared, sign, turn)
+    }
 
+    fn secret(&self, turn: &Turn<'_>) -> [u8; 32] {
+        turn.site.bytes(&format!("ssh exchange {} {} {}", turn.now, turn.peer, turn.peer_port))
+    }
+
+    /// What both sides know then: the answer, signed, and keys for both directions.
+    fn exchanged(
+        &mut self,
+        function: Hash,
+        (reply, host_key, public): (u8, &[u8], &[u8]),
+        numbers: &[u8],
+        shared: &[u8],
+        sign: impl Fn(&[u8]) -> Vec<u8>,
+        turn: &mut Turn<'_>,
+    ) -> Option<()> {
         let mut hashed = Vec::new();
         let client = self.client.clone()?;
-        for part in [
-            &client[..],
-            self.face.identification().as_bytes(),
-            &self.their_init,
-            &self.own_init,
-            &host_key,
-            &theirs,
-            &own,
-        ] {
+        for part in
+            [&client[..], self.face.identification().as_bytes(), &self.their_init, &self.own_init, host_key]
+        {
             string(&mut hashed, part);
         }
-        hashed.extend(&number);
-        let hash: [u8; 32] = Sha256::digest(&hashed).into();
-        self.session = Some(hash);
-        let mut signature = Vec::new();
-        string(&mut signature, b"ssh-ed25519");
-        string(&mut signature, &key.sign(&hash).to_bytes());
-        let mut answer = vec![ECDH_REPLY];
-        for part in [&host_key, &own.to_vec(), &signature] {
-            string(&mut answer, part);
-        }
+        let mut number = Vec::new();
+        mpint(&mut number, shared);
+        let hash = function.of(&[&hashed, numbers, &number]);
+        let mut answer = vec![reply];
+        string(&mut answer, host_key);
+        answer.extend(public);
+        string(&mut answer, &sign(&hash));
+
+        let [_, _, ciphers, codes, _] = self.face.algorithms();
+        let derived = |letter, length| function.derived(&number, &hash, letter, length);
+        let suite = |at: usize| Some((self.chosen(at, ciphers)?, self.chosen(at + 2, codes)?));
+        let (in_suite, out_suite) = (suite(2)?, suite(3)?);
+        let come = Keys::new((&in_suite.0, &in_suite.1), false, *b"ACE", derived)?;
+        let go = Keys::new((&out_suite.0, &out_suite.1), true, *b"BDF", derived)?;
         self.send(&answer, turn);
         self.send(&[NEW_KEYS], turn);
-        let derived = |letter: u8| -> [u8; 32] {
-            Sha256::new()
-                .chain_update(&number)
-                .chain_update(hash)
-                .chain_update([letter])
-                .chain_update(hash)
-                .finalize()
-                .into()
-        };
-        let first = |code: &str| code.ends_with("-etm@openssh.com");
-        let come = Keys::new(&cipher_in, first(&code_in), &derived(b'A'), &derived(b'C'), derived(b'E'))?;
-        let go = Keys::new(&cipher_out, first(&code_out), &derived(b'B'), &derived(b'D'), derived(b'F'))?;
         self.waiting = Some(come);
         self.keys.go = Some(go);
+        self.session = Some(hash);
         Some(())
     }
 

@@ -1,21 +1,103 @@
 //! How SSH's packets are kept secret (RFC 4253 6, 4344) and its values written (RFC 4251 5).
 
-use aes::cipher::{KeyIvInit, StreamCipher};
+use aes::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use sha1::{Digest, Sha1};
 use sha2::Sha256;
+
+/// The hash that an exchange uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha1,
+    Sha256,
+}
+
+impl Hash {
+    /// The hash of all of these.
+    pub fn of(self, parts: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Hash::Sha1 => parts.iter().fold(Sha1::new(), Sha1::chain_update).finalize().to_vec(),
+            Hash::Sha256 => parts.iter().fold(Sha256::new(), Sha256::chain_update).finalize().to_vec(),
+        }
+    }
+
+    /// That many bytes for the purpose of this letter, from the shared `number`, the exchange's `hash`, which is the session's name
+    /// too: a session here has one exchange (RFC 4253 7.2).
+    pub fn derived(self, number: &[u8], hash: &[u8], letter: u8, length: usize) -> Vec<u8> {
+        let mut key = self.of(&[number, hash, &[letter], hash]);
+        while key.len() < length {
+            let more = self.of(&[number, hash, &key]);
+            key.extend(more);
+        }
+        key.truncate(length);
+        key
+    }
+}
+
+/// Ciphers that both a server's face and we know.
+const CIPHERS: [(&str, usize); 8] = [
+    ("aes128-ctr", 16),
+    ("aes192-ctr", 24),
+    ("aes256-ctr", 32),
+    ("aes128-cbc", 16),
+    ("aes192-cbc", 24),
+    ("aes256-cbc", 32),
+    ("rijndael-cbc@lysator.liu.se", 32),
+    ("3des-cbc", 24),
+];
+
+/// Enciphers or deciphers whole blocks.
+type Apply = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// A cipher of this name for one direction.
+fn cipher(name: &str, key: &[u8], iv: &[u8], outwards: bool) -> Option<Apply> {
+    fn counter<C: KeyIvInit + StreamCipher + Send + 'static>(key: &[u8], iv: &[u8]) -> Option<Apply> {
+        let mut cipher = C::new_from_slices(key, iv).ok()?;
+        Some(Box::new(move |bytes| cipher.apply_keystream(bytes)))
+    }
+    fn out<C: KeyIvInit + BlockEncryptMut + Send + 'static>(key: &[u8], iv: &[u8]) -> Option<Apply> {
+        let mut cipher = C::new_from_slices(key, iv).ok()?;
+        let size = C::block_size();
+        Some(Box::new(move |bytes| {
+            bytes.chunks_exact_mut(size).for_each(|block| cipher.encrypt_block_mut(block.into()));
+        }))
+    }
+    fn come<C: KeyIvInit + BlockDecryptMut + Send + 'static>(key: &[u8], iv: &[u8]) -> Option<Apply> {
+        let mut cipher = C::new_from_slices(key, iv).ok()?;
+        let size = C::block_size();
+        Some(Box::new(move |bytes| {
+            bytes.chunks_exact_mut(size).for_each(|block| cipher.decrypt_block_mut(block.into()));
+        }))
+    }
+    use aes::{Aes128, Aes192, Aes256};
+    use cbc::{Decryptor, Encryptor};
+    use des::TdesEde3;
+    match (name, outwards) {
+        ("aes128-ctr", _) => counter::<ctr::Ctr128BE<Aes128>>(key, iv),
+        ("aes192-ctr", _) => counter::<ctr::Ctr128BE<Aes192>>(key, iv),
+        ("aes256-ctr", _) => counter::<ctr::Ctr128BE<Aes256>>(key, iv),
+        ("aes128-cbc", true) => out::<Encryptor<Aes128>>(key, iv),
+        ("aes128-cbc", false) => come::<Decryptor<Aes128>>(key, iv),
+        ("aes192-cbc", true) => out::<Encryptor<Aes192>>(key, iv),
+        ("aes192-cbc", false) => come::<Decryptor<Aes192>>(key, iv),
+        ("aes256-cbc" | "rijndael-cbc@lysator.liu.se", true) => out::<Encryptor<Aes256>>(key, iv),
+        ("aes256-cbc" | "rijndael-cbc@lysator.liu.se", false) => come::<Decryptor<Aes256>>(key, iv),
+        ("3des-cbc", true) => out::<Encryptor<TdesEde3>>(key, iv),
+        ("3des-cbc", false) => come::<Decryptor<TdesEde3>>(key, iv),
+        _ => None,
+    }
+}
 
 /// Keys of one direction.
 pub(super) struct Keys {
-    cipher: Cipher,
-    mac: [u8; 32],
+    apply: Apply,
+    /// Bytes of a block.
+    pub block: usize,
+    code: String,
+    code_key: Vec<u8>,
     /// Whether the code is over what is encrypted.
     pub encrypted_first: bool,
-}
-
-enum Cipher {
-    Aes128(ctr::Ctr128BE<aes::Aes128>),
-    Aes192(ctr::Ctr128BE<aes::Aes192>),
-    Aes256(ctr::Ctr128BE<aes::Aes256>),
 }
 
 impl std::fmt::Debug for Keys {
@@ -24,36 +106,65 @@ impl std::fmt::Debug for Keys {
     }
 }
 
+/// The letters of RFC 4253 7.2 for one direction: initial vector, key, key of the code.
+pub(super) type Letters = [u8; 3];
+
 impl Keys {
+    /// Keys for algorithms of these names; nothing where we do not know one of them.
     pub fn new(
-        cipher: &str,
-        encrypted_first: bool,
-        iv: &[u8; 32],
-        key: &[u8; 32],
-        mac: [u8; 32],
+        (name, code): (&str, &str),
+        outwards: bool,
+        letters: Letters,
+        derived: impl Fn(u8, usize) -> Vec<u8>,
     ) -> Option<Keys> {
-        let cipher = match cipher {
-            "aes128-ctr" => Cipher::Aes128(ctr::Ctr128BE::new_from_slices(&key[..16], &iv[..16]).ok()?),
-            "aes192-ctr" => Cipher::Aes192(ctr::Ctr128BE::new_from_slices(&key[..24], &iv[..16]).ok()?),
-            _ => Cipher::Aes256(ctr::Ctr128BE::new_from_slices(key, &iv[..16]).ok()?),
+        let (_, length) = CIPHERS.iter().find(|(known, _)| *known == name)?;
+        let block = if name == "3des-cbc" { 8 } else { 16 };
+        let [iv, key, code_key] = letters;
+        let apply = cipher(name, &derived(key, *length), &derived(iv, block), outwards)?;
+        let code_key_length = match code {
+            "hmac-md5" | "hmac-md5-96" => 16,
+            "hmac-sha1" | "hmac-sha1-96" => 20,
+            "hmac-sha2-256" | "hmac-sha2-256-etm@openssh.com" => 32,
+            _ => return None,
         };
-        Some(Keys { cipher, mac, encrypted_first })
+        Some(Keys {
+            apply,
+            block,
+            code: code.to_owned(),
+            code_key: derived(code_key, code_key_length),
+            encrypted_first: code.ends_with("-etm@openssh.com"),
+        })
     }
 
     pub fn apply(&mut self, bytes: &mut [u8]) {
-        match &mut self.cipher {
-            Cipher::Aes128(cipher) => cipher.apply_keystream(bytes),
-            Cipher::Aes192(cipher) => cipher.apply_keystream(bytes),
-            Cipher::Aes256(cipher) => cipher.apply_keystream(bytes),
+        (self.apply)(bytes);
+    }
+
+    /// Bytes of a code.
+    pub fn code_length(&self) -> usize {
+        match self.code.as_str() {
+            "hmac-md5" => 16,
+            "hmac-sha1" => 20,
+            "hmac-md5-96" | "hmac-sha1-96" => 12,
+            _ => 32,
         }
     }
 
-    pub fn code(&self, sequence: u32, packet: &[u8]) -> [u8; 32] {
-        // Any length of key is right for this code.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.mac) else { return [0; 32] };
-        mac.update(&sequence.to_be_bytes());
-        mac.update(packet);
-        mac.finalize().into_bytes().into()
+    pub fn code(&self, sequence: u32, packet: &[u8]) -> Vec<u8> {
+        fn of<M: KeyInit + Mac>(key: &[u8], parts: [&[u8]; 2]) -> Vec<u8> {
+            // Any length of key is right for these codes.
+            let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return Vec::new() };
+            parts.iter().for_each(|part| mac.update(part));
+            mac.finalize().into_bytes().to_vec()
+        }
+        let parts = [&sequence.to_be_bytes()[..], packet];
+        let mut code = match self.code.as_str() {
+            "hmac-md5" | "hmac-md5-96" => of::<Hmac<Md5>>(&self.code_key, parts),
+            "hmac-sha1" | "hmac-sha1-96" => of::<Hmac<Sha1>>(&self.code_key, parts),
+            _ => of::<Hmac<Sha256>>(&self.code_key, parts),
+        };
+        code.truncate(self.code_length());
+        code
     }
 }
 
