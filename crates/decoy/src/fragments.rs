@@ -182,22 +182,28 @@ fn seal(header: &mut [u8]) {
     header[10..12].copy_from_slice(&good.to_be_bytes());
 }
 
-/// The packets in which one of more than `mtu` bytes goes out; its header is 20 bytes long.
+/// The packets in which one of more than `mtu` bytes goes out. Options stay in the first: none that we send is copied (RFC 791 3.1).
 pub(crate) fn cut(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     const HEADER: usize = 20;
-    let (header, payload) = packet.split_at(HEADER.min(packet.len()));
-    let room = (mtu - HEADER) / 8 * 8;
-    let count = payload.len().div_ceil(room);
-    let piece = |(place, bytes): (usize, &[u8])| {
-        let mut out = header.to_vec();
-        out[2..4].copy_from_slice(&((HEADER + bytes.len()) as u16).to_be_bytes());
-        let more = u16::from(place + 1 < count) << 13;
-        out[6..8].copy_from_slice(&(more | (place * room / 8) as u16).to_be_bytes());
+    let length = packet.first().map_or(HEADER, |first| usize::from(first & 15) * 4);
+    let (header, mut payload) = packet.split_at(length.min(packet.len()));
+    let mut pieces = Vec::new();
+    let mut offset = 0;
+    while !payload.is_empty() {
+        let mut out = header[..if offset == 0 { length } else { HEADER }].to_vec();
+        let room = (mtu - out.len()) / 8 * 8;
+        let (bytes, rest) = payload.split_at(room.min(payload.len()));
+        out[0] = 0x40 | (out.len() / 4) as u8;
+        let total = (out.len() + bytes.len()) as u16;
+        out[2..4].copy_from_slice(&total.to_be_bytes());
+        let more = u16::from(!rest.is_empty()) << 13;
+        out[6..8].copy_from_slice(&(more | (offset / 8) as u16).to_be_bytes());
         seal(&mut out);
         out.extend_from_slice(bytes);
-        out
-    };
-    payload.chunks(room).enumerate().map(piece).collect()
+        pieces.push(out);
+        (payload, offset) = (rest, offset + bytes.len());
+    }
+    pieces
 }
 
 /// The packets in which one of IPv6 with more than `mtu` bytes goes out: each with a fragment header behind its fixed one.

@@ -14,6 +14,7 @@ use crate::fragments;
 use crate::frames::{ARP, Frames, IPV4, IPV6, Mac};
 use crate::layout::{self, Item, Offer};
 use crate::numbers::{Ids, Isns, Random, StampClock};
+use crate::options;
 use crate::persona::{ArpOddity, ByteOrder, Number, Odd, Persona, Quoted, Reaction, Taken, Unreachable};
 use crate::services::Kind;
 use crate::site::Site;
@@ -109,6 +110,11 @@ pub(crate) struct Heard<'a> {
 }
 
 impl Heard<'_> {
+    /// The options of its header; of IPv4.
+    pub fn options(&self) -> &[u8] {
+        self.bytes.get(20..self.header).unwrap_or_default()
+    }
+
     /// Whether it must not be cut; of IPv4.
     fn dont_fragment(&self) -> bool {
         self.bytes.get(6).is_some_and(|flags| flags & 0x40 != 0)
@@ -416,7 +422,17 @@ impl Host {
         let ip = self.header(heard.dst, heard.src, echo.ttl, df, Counter::Icmp);
         let [[a, b], [c, d]] = [id.to_be_bytes(), seq.to_be_bytes()];
         let rest = [a, b, c, d];
-        self.send(heard.from_mac, &ip, out, |bytes| build::icmp(bytes, &ip, ECHO_REPLY, code, rest, body));
+        let options = match heard.dst {
+            IpAddr::V4(own) => options::reflected(heard.options(), own, heard.now),
+            IpAddr::V6(_) => Vec::new(),
+        };
+        self.send(heard.from_mac, &ip, out, |bytes| {
+            let start = bytes.len();
+            build::icmp(bytes, &ip, ECHO_REPLY, code, rest, body);
+            if !options.is_empty() {
+                options::insert(bytes, start, &options);
+            }
+        });
     }
 
     /// The kind and body of a reply to a request for the time or the address mask (RFC 792, 950).

@@ -18,6 +18,7 @@ pub mod layout;
 pub mod limits;
 pub mod nmap;
 pub mod numbers;
+mod options;
 pub mod persona;
 pub mod record;
 pub mod service;

@@ -24,6 +24,7 @@ use crate::host::{Heard, Host, Port, Wire};
 use crate::layout::Offer;
 use crate::limits::{self, Counts};
 use crate::numbers::Random;
+use crate::options;
 use crate::record::{Record, Said, Upload};
 use crate::service::{Event, Orders, Service, Turn};
 use crate::services::{Kind, datagram};
@@ -262,6 +263,9 @@ impl Decoys {
         let Some(bytes) = payload.get(..packet.ip_len as usize) else { return };
         let stranger = src.is_unspecified() || src.is_broadcast() || src.is_multicast() || src == dst;
         if stranger || to != self.hosts[place as usize].wiring().mac || checksum::of(packet.header, 0) != 0 {
+            return;
+        }
+        if options::is_routed_by_source(packet.header.get(20..).unwrap_or_default()) {
             return;
         }
         if let Some(fragment) = packet.fragment {

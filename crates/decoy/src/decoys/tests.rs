@@ -246,6 +246,27 @@ fn a_long_echo_comes_and_goes_in_fragments() {
     assert_eq!((&told[..2], &told[8..]), (&[0, 0][..], &body[..]));
 }
 
+#[test]
+fn a_ping_that_asks_for_the_route_is_told() {
+    let mut packet = Vec::new();
+    let ip = Ip::new(PEER.into(), HOST.into());
+    build::icmp(&mut packet, &ip, 8, 0, [1, 2, 3, 4], &[9; 2_000]);
+    crate::options::insert(&mut packet, 0, &[7, 7, 4, 0, 0, 0, 0, 0]);
+    let mut host = host();
+    let mut back = Vec::new();
+    for piece in crate::fragments::cut(&packet, 1_500) {
+        back.extend(answers(&mut host, &framed(HOST_MAC, IPV4, |out| out.extend_from_slice(&piece))));
+    }
+    assert_eq!(back.iter().map(Vec::len).collect::<Vec<_>>(), [14 + 1_500, 14 + 20 + 536]);
+    assert_eq!((back[0][14], &back[0][34..42]), (0x47, &[7, 7, 8, 192, 0, 2, 11, 0][..]));
+    assert_eq!(checksum::of(&back[0][14..42], 0), 0);
+
+    let mut routed = segment(80, flags::SYN, &[])[14..].to_vec();
+    crate::options::insert(&mut routed, 0, &[131, 7, 8, 192, 0, 2, 11, 0]);
+    let routed = framed(HOST_MAC, IPV4, |out| out.extend_from_slice(&routed));
+    assert!(answers(&mut host, &routed).is_empty());
+}
+
 /// Every bit of a probe turned over in turn: nothing panics, and what is not right in itself gets no answer.
 #[test]
 fn damage_gets_no_answer() {

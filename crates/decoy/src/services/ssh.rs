@@ -330,7 +330,9 @@ impl Ssh {
             ("diffie-hellman-group1-sha1", EXCHANGE_INIT) => {
                 self.old_exchange(&Group::one(), &[], EXCHANGE_REPLY, rest, turn)
             }
-            ("curve25519-sha256" | "curve25519-sha256@libssh.org", EXCHANGE_INIT) => self.new_exchange(rest, turn),
+            ("curve25519-sha256" | "curve25519-sha256@libssh.org", EXCHANGE_INIT) => {
+                self.new_exchange(rest, turn)
+            }
             _ => None,
         }
     }
@@ -338,7 +340,11 @@ impl Ssh {
     /// The first of the client's names, in its list at that place, that the server has (RFC 4253 7.1).
     fn chosen(&self, at: usize, known: &str) -> Option<String> {
         let wanted = lists(&self.their_init)?;
-        wanted.get(at)?.split(',').find(|name| known.split(',').any(|known| known == *name)).map(str::to_owned)
+        wanted
+            .get(at)?
+            .split(',')
+            .find(|name| known.split(',').any(|known| known == *name))
+            .map(str::to_owned)
     }
 
     /// The exchange of RFC 4253 8 and of RFC 4419, which hashes what the group came of, too.

@@ -192,10 +192,12 @@ mod tests {
     #[test]
     fn both_sides_of_an_exchange_share_a_secret() {
         let group = Group::one();
-        let (ours, theirs) = (group.exchange(&[7; 32], &[9]).unwrap().0, group.exchange(&[8; 32], &[9]).unwrap().0);
+        let (ours, theirs) =
+            (group.exchange(&[7; 32], &[9]).unwrap().0, group.exchange(&[8; 32], &[9]).unwrap().0);
         let shared = group.exchange(&[7; 32], &theirs).unwrap().1;
         assert_eq!(shared, group.exchange(&[8; 32], &ours).unwrap().1);
-        for wrong in [vec![], vec![1], (&group.0 - 1u8).to_bytes_be(), group.0.to_bytes_be(), vec![0xff; 200]] {
+        for wrong in [vec![], vec![1], (&group.0 - 1u8).to_bytes_be(), group.0.to_bytes_be(), vec![0xff; 200]]
+        {
             assert!(group.exchange(&[7; 32], &wrong).is_none());
         }
     }
