@@ -16,6 +16,8 @@ const ENHANCED_PACKET: u32 = 6;
 
 const OPTION_END: u16 = 0;
 const OPTION_TSRESOL: u16 = 9;
+/// The name of an interface.
+const OPTION_IF_NAME: u16 = 2;
 const OPTION_COMMENT: u16 = 1;
 const OPTION_TSOFFSET: u16 = 14;
 
@@ -227,9 +229,21 @@ impl Writer {
 
     /// Appends an interface description and returns its number.
     pub fn interface(&mut self, out: &mut Vec<u8>, link: LinkType) -> u32 {
+        self.named_interface(out, link, "")
+    }
+
+    /// The same with a name, unless that is empty.
+    pub fn named_interface(&mut self, out: &mut Vec<u8>, link: LinkType, name: &str) -> u32 {
         block(out, INTERFACE_DESCRIPTION, |out| {
             out.extend_from_slice(&u32::from(link.0).to_le_bytes());
             out.extend_from_slice(&(MAX_FRAME as u32).to_le_bytes());
+            let name = &name.as_bytes()[..name.len().min(255)];
+            if !name.is_empty() {
+                out.extend_from_slice(&OPTION_IF_NAME.to_le_bytes());
+                out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+                out.extend_from_slice(name);
+                out.resize(out.len().next_multiple_of(4), 0);
+            }
             out.extend_from_slice(&[OPTION_TSRESOL as u8, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
         });
         self.interfaces += 1;
