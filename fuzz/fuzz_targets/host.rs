@@ -85,7 +85,7 @@ fuzz_target!(|pieces: Vec<&[u8]>| {
         mac: MAC,
         addresses: vec![HOST.into(), HOST_V6.into()],
         prefix: 16,
-        ports: Ports { tcp: tcp.into(), udp: udp.into() }.into(),
+        ports: Ports { tcp: tcp.into(), udp: udp.into(), ..Ports::default() }.into(),
         fetch: true,
         seed: 1,
     };

@@ -345,22 +345,22 @@ impl<D: Disk> Spool<D> {
         self.open.as_ref().map(|open| open.begun_ns + self.limits.segment_ns)
     }
 
-    /// Closes the segment: the numbers of those that are closed now, in order. `lost` is how many packets the kernel dropped while it
-    /// was open.
+    /// So many packets came that the kernel dropped.
+    pub fn lost(&mut self, now: Time, packets: u64) {
+        if packets > 0 {
+            self.current(now).dropped += packets;
+        }
+    }
+
+    /// Closes the segment: the numbers of those that are closed now, in order.
     ///
     /// # Errors
     /// Where the disk fails. What was to be closed is closed by the next call, or found at the next start.
-    pub fn close(&mut self, now: Time, lost: u64) -> Result<Vec<u64>, SpoolError> {
+    pub fn close(&mut self, now: Time) -> Result<Vec<u64>, SpoolError> {
         let mut done = self.finish_closing()?;
-        if self.open.is_none() && lost > 0 {
-            self.current(now);
-        }
-        let Some(open) = &mut self.open else { return Ok(done) };
-        open.dropped += lost;
         let synced = self.sync();
         let Some(open) = self.open.take() else { return Ok(done) };
         if let Err(error) = synced {
-            // Those packets are told of once, whenever it succeeds.
             self.open = Some(open);
             return Err(error);
         }

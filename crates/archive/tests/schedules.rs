@@ -289,7 +289,7 @@ impl World {
         let Some(spool) = &mut self.spool else { return };
         // What the segment holds that is open: it is closed now, or by a later call, but gets nothing more.
         let before = spool.open_sequence();
-        let closed = spool.close(now, 0).is_ok();
+        let closed = spool.close(now).is_ok();
         if before.is_some() && spool.open_sequence() != before {
             self.closed.insert(before.unwrap_or(0), std::mem::take(&mut self.in_open));
         }

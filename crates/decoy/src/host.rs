@@ -22,13 +22,14 @@ use crate::tcp::half_open::{Completed, HalfOpen};
 use crate::tcp::{Agreed, Flow, Key, Segment};
 
 /// What a port does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Port {
     /// A service answers.
     Service(Kind),
     /// It accepts, records what is said, and says nothing.
     Record,
     /// It refuses.
+    #[default]
     Closed,
     /// It says nothing at all.
     Silent,
@@ -36,24 +37,26 @@ pub enum Port {
     Tarpit,
 }
 
-/// What the ports of a host do; those not named are closed.
+/// What the ports of a host do.
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
     /// TCP ports.
     pub tcp: BTreeMap<u16, Port>,
     /// UDP ports.
     pub udp: BTreeMap<u16, Port>,
+    /// What all others do.
+    pub others: Port,
 }
 
 impl Ports {
     /// What a TCP port does.
     pub fn tcp(&self, port: u16) -> Port {
-        self.tcp.get(&port).copied().unwrap_or(Port::Closed)
+        self.tcp.get(&port).copied().unwrap_or(self.others)
     }
 
     /// What a UDP port does.
     pub fn udp(&self, port: u16) -> Port {
-        self.udp.get(&port).copied().unwrap_or(Port::Closed)
+        self.udp.get(&port).copied().unwrap_or(self.others)
     }
 }
 
@@ -64,7 +67,8 @@ pub struct Wiring {
     pub mac: Mac,
     /// Its addresses. Those of IPv6 count where its persona has IPv6; it then has a link-local one too.
     pub addresses: Vec<IpAddr>,
-    /// How many bits of the IPv4 ones name its network.
+    /// How many bits of the IPv4 ones name its network; 0 where that is not known: nobody is distant then, and its mask is said to be that
+    /// of 256 addresses.
     pub prefix: u8,
     /// What its ports do; shared by hosts that are alike.
     pub ports: Arc<Ports>,
@@ -148,6 +152,11 @@ impl Host {
     /// Its wiring.
     pub fn wiring(&self) -> &Wiring {
         &self.wiring
+    }
+
+    /// From now on its ports do this; connections that there are go on.
+    pub(crate) fn set_ports(&mut self, ports: Arc<Ports>) {
+        self.wiring.ports = ports;
     }
 
     /// What identifies it, as its services show it.
@@ -451,7 +460,8 @@ impl Host {
                 Some((TIMESTAMP + 1, [*sent, time, time].concat()))
             }
             MASK if self.persona.icmp_mask && body.len() >= 4 => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.wiring.prefix.min(32))).unwrap_or(0);
+                let prefix = if self.wiring.prefix == 0 { 24 } else { self.wiring.prefix.min(32) };
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
                 Some((MASK + 1, mask.to_be_bytes().to_vec()))
             }
             _ => None,

@@ -258,6 +258,7 @@ pub fn read(text: &str) -> Result<Persona, TextError> {
         ports: Arc::new(Ports {
             tcp: ports("ports.tcp", &file.ports.tcp)?,
             udp: ports("ports.udp", &file.ports.udp)?,
+            others: Port::Closed,
         }),
         unreachable: file.unreachable.map(|quote| unreachable(&quote, ttl)),
         echo: file.echo.map(|reply| echo(&reply, ttl)).transpose()?,

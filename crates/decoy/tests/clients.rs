@@ -26,7 +26,7 @@ fn host(persona: &str, services: &[(u16, &str)]) -> Decoys {
         .iter()
         .filter(|(_, name)| name.starts_with("netbios"))
         .map(|(port, name)| (*port, kind(name)));
-    let ports = Arc::new(Ports { tcp, udp: udp.collect() });
+    let ports = Arc::new(Ports { tcp, udp: udp.collect(), ..Ports::default() });
     let (_, persona) = text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
     let persona = Arc::new(text::read(persona).unwrap());
     // A host that lets this machine in at its third password: guessing takes seconds each time.

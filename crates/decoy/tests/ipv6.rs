@@ -22,7 +22,7 @@ fn host(persona: &str) -> Decoys {
     let (_, text) = text::BUILT_IN.iter().find(|(name, _)| *name == persona).unwrap();
     let tcp = [(80, Port::Record)].into();
     let udp = [(7, Port::Service(Kind::Echo))].into();
-    let (addresses, ports) = (vec![IpAddr::V6(HOST)], Arc::new(Ports { tcp, udp }));
+    let (addresses, ports) = (vec![IpAddr::V6(HOST)], Arc::new(Ports { tcp, udp, ..Ports::default() }));
     let wiring = Wiring { mac: HOST_MAC, addresses, prefix: 24, ports, fetch: false, seed: 5 };
     Decoys::new(vec![Host::new(Arc::new(text::read(text).unwrap()), wiring)], 5)
 }

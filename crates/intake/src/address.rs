@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+
+use crate::platform::Platform;
 
 /// An IP address: IPv4 addresses as IPv4-mapped IPv6 ones (RFC 4291 2.5.5.2).
 ///
@@ -27,6 +30,12 @@ impl Address {
             IpAddr::V6(a) => a.is_multicast() || a.is_unspecified(),
         }
     }
+}
+
+/// The addresses of all hosts of a platform, each with its host's place.
+pub fn index(platform: &Platform) -> HashMap<Address, u16> {
+    let hosts = platform.hosts.iter().enumerate();
+    hosts.flat_map(|(i, h)| h.addresses.iter().map(move |a| (Address::from(*a), i as u16))).collect()
 }
 
 impl From<IpAddr> for Address {

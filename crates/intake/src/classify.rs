@@ -11,6 +11,7 @@ use trapline_wire::{Frame, Observation, Packet, Reading, Time, Transport, decode
 
 use crate::address::Address;
 use crate::marks;
+use crate::address;
 use crate::platform::Platform;
 
 /// Which way a packet went.
@@ -182,7 +183,7 @@ pub struct Classified<'a> {
 impl Classifier {
     /// For the hosts of `platform`.
     pub fn new(platform: &Platform) -> Self {
-        Classifier { hosts: platform.index() }
+        Classifier { hosts: address::index(platform) }
     }
 
     /// Decodes a frame; counts it, and returns an event where it takes part.

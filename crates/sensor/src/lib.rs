@@ -1,7 +1,16 @@
 //! Decoys on a wire.
 //!
-//! [`bench`] puts them on one end of a wire in a network namespace of its own, this machine's programs on the other; [`believed`]
-//! says what nmap, p0f and arp-fingerprint take them for.
+//! The sensor: [`setup`] makes decoys of a platform file, [`socket`] is the wire, [`switch`] what passes over it, [`privileges`] what is
+//! given up first, [`run`] all of it.
+//!
+//! The bench: [`bench`] puts decoys on one end of a wire in a network namespace of its own, this machine's programs on the other;
+//! [`believed`] says what nmap, p0f and arp-fingerprint take them for.
 
 pub mod believed;
 pub mod bench;
+pub mod command;
+pub mod privileges;
+pub mod run;
+pub mod setup;
+pub mod socket;
+pub mod switch;

@@ -292,7 +292,7 @@ fn resolve(
     if !platform.inferred {
         return Ok(platform);
     }
-    let known: Vec<Address> = platform.index().into_keys().collect();
+    let known: Vec<Address> = trapline_intake::address::index(platform).into_keys().collect();
     for address in pairs.cover(&known) {
         platform.hosts.push(Host::at(address.to_string(), vec![address.ip()]));
     }

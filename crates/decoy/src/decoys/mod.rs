@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 use trapline_wire::build::{self, Ip};
@@ -20,7 +21,7 @@ use self::fetch::Fetching;
 use crate::accept::Accept;
 use crate::fragments::{Datagram, Fragments, Piece};
 use crate::frames::{ARP, BROADCAST, Frames, IPV4, IPV6, Mac, ethernet};
-use crate::host::{Heard, Host, Port, Wire};
+use crate::host::{Heard, Host, Port, Ports, Wire};
 use crate::layout::Offer;
 use crate::limits::{self, Counts};
 use crate::numbers::Random;
@@ -186,6 +187,13 @@ impl Decoys {
         &self.hosts
     }
 
+    /// From now on the ports of the host at this place do this; connections that there are go on.
+    pub fn set_ports(&mut self, place: usize, ports: Arc<Ports>) {
+        if let Some(host) = self.hosts.get_mut(place) {
+            host.set_ports(ports);
+        }
+    }
+
     /// What met a limit so far.
     pub fn counts(&self) -> Counts {
         let (half_open_forgotten, fragments_dropped) = (self.half_open.forgotten, self.fragments.dropped);
@@ -312,7 +320,7 @@ impl Decoys {
         let expected = self.expected.get(&(place, port)).copied();
         let expected = expected.filter(|e| e.peer == heard.src && e.until >= self.now);
         let open = matches!(does, Port::Service(_) | Port::Record | Port::Tarpit) || expected.is_some();
-        if does == Port::Silent {
+        if does == Port::Silent && expected.is_none() {
             return;
         }
         if segment.has(flags::RST) {

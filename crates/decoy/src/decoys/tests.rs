@@ -23,7 +23,7 @@ fn host() -> Decoys {
     let persona = nmap::read(DATABASE).unwrap()[0].persona();
     let tcp = [(80, Port::Record), (7, Port::Service(Kind::Echo)), (23, Port::Tarpit), (99, Port::Silent)];
     let udp = [(7, Port::Service(Kind::Echo)), (99, Port::Silent)];
-    let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into() });
+    let ports = Arc::new(Ports { tcp: tcp.into(), udp: udp.into(), ..Ports::default() });
     let wiring =
         Wiring { mac: HOST_MAC, addresses: vec![HOST.into()], prefix: 0, ports, fetch: false, seed: 5 };
     Decoys::new(vec![Host::new(persona.into(), wiring)], 5)

@@ -49,7 +49,8 @@ impl Decoys {
         let talk = self.slots[id as usize].talk.as_mut()?;
         let host = &self.hosts[key.host as usize];
         let taken = |port: &u16| {
-            host.wiring().ports.tcp(*port) != Port::Closed || self.expected.contains_key(&(key.host, *port))
+            let named = host.wiring().ports.tcp.get(port).is_some_and(|does| *does != Port::Closed);
+            named || self.expected.contains_key(&(key.host, *port))
         };
         let data_port = host.ephemeral_ports().find(|port| !taken(port))?;
         let mut orders = Orders::default();

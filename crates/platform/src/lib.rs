@@ -1,15 +1,14 @@
 //! A platform: its hosts, their addresses, and which ports were open when.
 //!
-//! Read from a platform file (TOML), or made of addresses that were given or inferred.
+//! Read from a platform file (TOML), or made of addresses that were given or inferred. The same file configures a sensor and tells
+//! the analysis about captures made elsewhere; what only a sensor needs, the analysis reads and leaves alone.
 
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 
-use hashbrown::HashMap;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use trapline_wire::protocol;
-
-use crate::address::Address;
 
 /// Why a platform cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +88,58 @@ pub struct Host {
     pub has_history: bool,
     /// The file's history of open ports.
     pub openings: Vec<Opening>,
+    /// For a sensor: its Ethernet address; else its persona's maker's, with the rest from the seed.
+    pub mac: Option<[u8; 6]>,
+    /// For a sensor: what ports do while they are open, where that is not what their number or the persona says.
+    pub services: BTreeMap<Port, String>,
+    /// For a sensor: what all other ports do.
+    pub others: Others,
+    /// For a sensor: whether the host gets a file from the very address that tells it to, and from nobody else.
+    pub fetch: bool,
+}
+
+/// What ports do that are not open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Others {
+    /// They refuse.
+    #[default]
+    Closed,
+    /// They say nothing.
+    Silent,
+    /// They accept, record what is said, and say nothing.
+    Record,
+    /// They accept and keep who came, with a window of zero.
+    Tarpit,
+}
+
+/// How a sensor comes by the addresses of its hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// Hosts answer for their own addresses: the paper's way.
+    #[default]
+    Static,
+    /// They answer for an address once nobody else did for a while, and give it back when somebody speaks for it.
+    Unused,
+    /// Their addresses are routed here: nobody asks.
+    Routed,
 }
 
 impl Host {
     /// A host of which only the address is known.
     pub fn at(name: String, addresses: Vec<IpAddr>) -> Self {
-        Host { name, addresses, persona: None, has_history: false, openings: Vec::new() }
+        Host {
+            name,
+            addresses,
+            persona: None,
+            has_history: false,
+            openings: Vec::new(),
+            mac: None,
+            services: BTreeMap::new(),
+            others: Others::default(),
+            fetch: false,
+        }
     }
 }
 
@@ -109,6 +154,10 @@ pub struct Platform {
     pub hosts: Vec<Host>,
     /// Whether the hosts were inferred from captures.
     pub inferred: bool,
+    /// For a sensor: how it comes by their addresses.
+    pub claim: Claim,
+    /// For a sensor: how many bits name the IPv4 network that the hosts are in, where that is known.
+    pub prefix: Option<u8>,
 }
 
 /// What a platform is called that has no file.
@@ -148,15 +197,10 @@ impl Platform {
     /// # Errors
     /// When two hosts share a name or an address.
     pub fn of_hosts(name: &str, hosts: Vec<Host>, inferred: bool) -> Result<Platform, PlatformError> {
-        let platform = Platform { name: name.into(), country: None, hosts, inferred };
+        let claim = Claim::default();
+        let platform = Platform { name: name.into(), country: None, hosts, inferred, claim, prefix: None };
         platform.check()?;
         Ok(platform)
-    }
-
-    /// The addresses of all hosts, each with its host's index.
-    pub fn index(&self) -> HashMap<Address, u16> {
-        let hosts = self.hosts.iter().enumerate();
-        hosts.flat_map(|(i, h)| h.addresses.iter().map(move |a| (Address::from(*a), i as u16))).collect()
     }
 
     /// Every address with its host's name: what decides to whom a packet belongs.
@@ -172,6 +216,9 @@ impl Platform {
         if self.hosts.len() > usize::from(u16::MAX) {
             return fail(format!("{} hosts; a platform has at most 65535", self.hosts.len()));
         }
+        if self.prefix.is_some_and(|prefix| !(1..=32).contains(&prefix)) {
+            return fail("prefix can be 1 to 32: how many bits name the hosts' IPv4 network".into());
+        }
         let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
         for host in &self.hosts {
             if host.name.is_empty() {
@@ -181,7 +228,7 @@ impl Platform {
                 return fail(format!("two hosts are called {:?}", host.name));
             }
             for address in &host.addresses {
-                if Address::from(*address).is_group() {
+                if is_group(*address) {
                     return fail(format!("{address} of host {:?} is no single machine's address", host.name));
                 }
                 if let Some(other) = addresses.insert(*address, &host.name) {
@@ -203,14 +250,20 @@ struct File {
     change: Vec<Change>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
     name: String,
     country: Option<String>,
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-    time_zone: Option<String>,
+    #[serde(rename = "latitude")]
+    _latitude: Option<f64>,
+    #[serde(rename = "longitude")]
+    _longitude: Option<f64>,
+    #[serde(rename = "time_zone")]
+    _time_zone: Option<String>,
+    #[serde(default)]
+    claim: Claim,
+    prefix: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +273,12 @@ struct HostEntry {
     addresses: Vec<IpAddr>,
     persona: Option<String>,
     open: Option<Vec<String>>,
+    mac: Option<String>,
+    #[serde(default)]
+    services: BTreeMap<String, String>,
+    #[serde(default)]
+    others: Others,
+    fetch: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -240,6 +299,12 @@ impl File {
             let mut host = Host::at(entry.name, entry.addresses);
             host.persona = entry.persona;
             host.has_history = entry.open.is_some();
+            host.mac = entry.mac.as_deref().map(mac).transpose()?;
+            host.others = entry.others;
+            host.fetch = entry.fetch.as_deref().map(fetch).transpose()?.unwrap_or(false);
+            for (port, service) in entry.services {
+                host.services.insert(port.parse()?, service);
+            }
             for port in entry.open.unwrap_or_default() {
                 host.openings.push(Opening { port: port.parse()?, opened: None, closed: None });
             }
@@ -260,8 +325,14 @@ impl File {
             };
             apply(host, at, &change)?;
         }
-        let platform =
-            Platform { name: self.platform.name, country: self.platform.country, hosts, inferred: false };
+        let platform = Platform {
+            name: self.platform.name,
+            country: self.platform.country,
+            hosts,
+            inferred: false,
+            claim: self.platform.claim,
+            prefix: self.platform.prefix,
+        };
         platform.check()?;
         Ok(platform)
     }
@@ -283,6 +354,32 @@ fn apply(host: &mut Host, at: i64, change: &Change) -> Result<(), PlatformError>
         }
     }
     Ok(())
+}
+
+/// Whether an address is no single machine's.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => a.is_broadcast() || a.is_multicast() || a.is_unspecified(),
+        IpAddr::V6(a) => a.is_multicast() || a.is_unspecified(),
+    }
+}
+
+fn mac(text: &str) -> Result<[u8; 6], PlatformError> {
+    let bytes: Option<Vec<u8>> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    let bytes = bytes.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok());
+    bytes.filter(|[first, ..]| first & 1 == 0).ok_or_else(|| {
+        PlatformError::Senseless(format!(
+            "{text:?} is no machine's Ethernet address: write 00:50:56:12:34:56"
+        ))
+    })
+}
+
+fn fetch(text: &str) -> Result<bool, PlatformError> {
+    match text {
+        "same-source" => Ok(true),
+        "never" => Ok(false),
+        _ => Err(PlatformError::Senseless(format!("fetch is {text:?}; it can be never, same-source"))),
+    }
 }
 
 fn nanoseconds(at: &toml::value::Datetime) -> Result<i64, PlatformError> {

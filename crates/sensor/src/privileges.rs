@@ -1,0 +1,213 @@
+//! What a process gives up before it looks at the first byte of a stranger: its user, its capabilities, everything that it could be given
+//! again, all files but those it needs (Landlock), all system calls but those it needs (seccomp). Nothing that attackers speak to can
+//! open a socket.
+#![expect(
+    unsafe_code,
+    reason = "users, capabilities and process controls have no safe interface in the standard library"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus, path_beneath_rules,
+};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+
+/// What a process keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeps<'a> {
+    /// The user it becomes, where it is root.
+    pub user: Option<User>,
+    /// Folders in which it reads and writes.
+    pub writes: &'a [&'a Path],
+    /// Folders and files in which it reads.
+    pub reads: &'a [&'a Path],
+}
+
+/// A user and its group, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub id: u32,
+    /// Its group.
+    pub group: u32,
+}
+
+impl User {
+    /// The first of these names that the machine knows.
+    pub fn named(names: &[&str]) -> Option<User> {
+        let users = fs::read_to_string("/etc/passwd").ok()?;
+        names.iter().find_map(|name| {
+            let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+            let mut numbers = line.split(':').skip(2).map(str::parse);
+            Some(User { id: numbers.next()?.ok()?, group: numbers.next()?.ok()? })
+        })
+    }
+}
+
+/// What could be given up, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Whether it is another user than root.
+    pub user: bool,
+    /// How far files and TCP are closed: `all`, `some` (an older kernel), `nothing`.
+    pub landlock: &'static str,
+}
+
+fn done(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether this process is root, in whatever user namespace it is in.
+pub fn is_root() -> bool {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Gives up everything else, for good.
+///
+/// # Errors
+/// Where something cannot be given up that could: then nothing should be done with what is left.
+pub fn give_up(keeps: &Keeps<'_>) -> io::Result<Given> {
+    let named =
+        |what: &'static str| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
+    drop_bounding_set();
+    let mut user = !is_root();
+    if let Some(User { id, group }) = keeps.user.filter(|_| is_root()) {
+        // SAFETY: they take numbers, and an empty list.
+        let became = unsafe {
+            done(libc::setgroups(0, std::ptr::null()))
+                .and_then(|()| done(libc::setresgid(group, group, group)))
+                .and_then(|()| done(libc::setresuid(id, id, id)))
+        };
+        match became {
+            Ok(()) => user = true,
+            // In a user namespace of one user there is nobody else to become.
+            Err(error)
+                if error.raw_os_error() == Some(libc::EINVAL)
+                    || error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(named("another user")(error)),
+        }
+    }
+    drop_capabilities().map_err(named("capabilities"))?;
+    // SAFETY: they take numbers.
+    unsafe {
+        done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)).map_err(named("no_new_privs"))?;
+        done(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)).map_err(named("dumpable"))?;
+    }
+    let landlock = close_files(keeps).map_err(named("Landlock"))?;
+    close_calls().map_err(named("seccomp"))?;
+    Ok(Given { user, landlock })
+}
+
+/// Nothing that is executed could be given these again. Without the right to do so it is as well: nothing can be executed.
+fn drop_bounding_set() {
+    const LAST: libc::c_ulong = 63;
+    for capability in 0..=LAST {
+        // SAFETY: it takes numbers.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+}
+
+fn drop_capabilities() -> io::Result<()> {
+    // linux/capability.h: version 3 takes a header and two rows of three words.
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0];
+    let none = [0u32; 6];
+    // SAFETY: it reads the header and the rows.
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
+    done(result as libc::c_int)?;
+    // SAFETY: it takes numbers.
+    unsafe { done(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)) }
+}
+
+/// Leaves it the files that it keeps, and no TCP.
+fn close_files(keeps: &Keeps<'_>) -> io::Result<&'static str> {
+    let abi = ABI::V5;
+    let ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
+        .and_then(|ruleset| ruleset.create())
+        .and_then(|created| {
+            created.add_rules(path_beneath_rules(keeps.writes, AccessFs::from_all(abi) & !AccessFs::Execute))
+        })
+        .and_then(|created| {
+            created.add_rules(path_beneath_rules(keeps.reads, AccessFs::from_read(abi) & !AccessFs::Execute))
+        })
+        .and_then(|created| created.restrict_self())
+        .map_err(io::Error::other)?;
+    Ok(match ruleset.ruleset {
+        RulesetStatus::FullyEnforced => "all",
+        RulesetStatus::PartiallyEnforced => "some",
+        RulesetStatus::NotEnforced => "nothing",
+    })
+}
+
+/// System calls that remain: files of the spool, the socket that is open, time, memory, signals, the end.
+const CALLS: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_ftruncate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_unlink,
+    libc::SYS_unlinkat,
+    libc::SYS_mkdir,
+    libc::SYS_mkdirat,
+    libc::SYS_getdents64,
+    libc::SYS_fcntl,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmmsg,
+    libc::SYS_getsockopt,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_mmap,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_getrandom,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_sched_yield,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_tgkill,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Leaves it those system calls; all others fail.
+fn close_calls() -> io::Result<()> {
+    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+        CALLS.iter().map(|call| (*call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).map_err(io::Error::other)?;
+    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    seccompiler::apply_filter(&program).map_err(io::Error::other)
+}

@@ -1,0 +1,177 @@
+//! What passes over the wire: a frame comes, decoys answer, and the capture sees all of it, as on a hub.
+//!
+//! Pure: frames, times and counts come in, frames go out, and the spool is behind a trait.
+
+use base64::Engine;
+use trapline_archive::disk::Disk;
+use trapline_archive::spool::{Room, Spool, SpoolError};
+use trapline_decoy::{Decoys, Frames};
+use trapline_wire::Time;
+
+use crate::setup::Setup;
+
+/// The interface in the capture that everything came in by that no host of ours sent.
+pub const UPLINK: &str = "uplink";
+/// How often what was written is made to last.
+const SYNC_NS: Time = 1_000_000_000;
+
+/// The switch, with what is plugged in.
+#[derive(Debug)]
+pub struct Switch<D> {
+    setup: Setup,
+    decoys: Decoys,
+    spool: Spool<D>,
+    out: Frames,
+    synced: Time,
+    next_change: Option<Time>,
+    room: Room,
+    /// Frames that hosts sent.
+    pub answered: u64,
+    /// What could not be done, as the last attempt said.
+    pub trouble: Option<String>,
+}
+
+impl<D: Disk> Switch<D> {
+    /// The hosts of a platform before a spool.
+    pub fn new(setup: Setup, decoys: Decoys, spool: Spool<D>, now: Time) -> Self {
+        let next_change = setup.next_change(now);
+        Switch {
+            setup,
+            decoys,
+            spool,
+            out: Frames::default(),
+            synced: now,
+            next_change,
+            room: Room::Enough,
+            answered: 0,
+            trouble: None,
+        }
+    }
+
+    /// The decoys.
+    pub fn decoys(&self) -> &Decoys {
+        &self.decoys
+    }
+
+    /// A frame from the uplink; `send` takes what the hosts say to it.
+    pub fn on_frame(&mut self, time: Time, frame: &[u8], send: impl FnMut(&[u8])) {
+        self.spool.frame(UPLINK, time, frame);
+        self.decoys.on_frame(time, frame, &mut self.out);
+        self.go(time, send);
+    }
+
+    /// Time passes: what hosts do by themselves, records, what is due in the spool. `lost` is how many frames the kernel dropped since the
+    /// last call; it is called at least each second.
+    pub fn on_time(&mut self, now: Time, lost: impl FnOnce() -> u64, send: impl FnMut(&[u8])) {
+        self.decoys.on_time(now, &mut self.out);
+        self.go(now, send);
+        if self.next_change.is_some_and(|at| at <= now) {
+            self.ports_change(now);
+        }
+        self.write_down(now);
+        let due = self.spool.is_due(now);
+        if due || (now - self.synced).abs() >= SYNC_NS {
+            self.spool.lost(now, lost());
+            self.synced = now;
+            let done = if due { self.spool.close(now).map(|_| ()) } else { self.spool.sync() };
+            self.note(now, done);
+        }
+    }
+
+    /// When [`Switch::on_time`] is to be called at the latest.
+    pub fn next(&self) -> Time {
+        let next = [self.decoys.next(), self.next_change, self.spool.due()].into_iter().flatten().min();
+        next.unwrap_or(Time::MAX).min(self.synced + SYNC_NS)
+    }
+
+    /// Another platform from now on; its hosts' connections go on where the hosts are the same. It lasts where nothing is wrong with it.
+    ///
+    /// # Errors
+    /// As [`Setup::decoys`].
+    pub fn reload(&mut self, setup: Setup, now: Time) -> Result<(), crate::setup::SetupError> {
+        if setup.has_hosts_of(&self.setup) {
+            self.setup = setup;
+            self.ports_change(now);
+        } else {
+            self.decoys = setup.decoys(now)?;
+            self.next_change = setup.next_change(now);
+            self.setup = setup;
+        }
+        self.event(now, "reloaded", &[]);
+        Ok(())
+    }
+
+    /// The end: what is open is closed.
+    ///
+    /// # Errors
+    /// As the spool says.
+    pub fn end(&mut self, now: Time, lost: u64) -> Result<(), SpoolError> {
+        self.write_down(now);
+        self.spool.lost(now, lost);
+        self.spool.close(now).map(|_| ())
+    }
+
+    /// Writes down something that happened to the sensor itself.
+    pub fn event(&mut self, now: Time, what: &str, facts: &[(&str, &str)]) {
+        self.spool.record(now, &event(now, what, facts));
+    }
+
+    fn ports_change(&mut self, now: Time) {
+        let changed = self.setup.set_ports(&mut self.decoys, now).unwrap_or_default();
+        for (host, port, open) in changed {
+            self.event(now, if open { "opened" } else { "closed" }, &[("host", &host), ("port", &port)]);
+        }
+        self.next_change = self.setup.next_change(now);
+    }
+
+    fn go(&mut self, now: Time, mut send: impl FnMut(&[u8])) {
+        for frame in self.out.iter() {
+            let host = frame.get(6..12).and_then(|mac| self.setup.host_of(mac)).unwrap_or(UPLINK);
+            self.spool.frame(host, now, frame);
+            self.answered += 1;
+            send(frame);
+        }
+        self.out.clear();
+    }
+
+    fn write_down(&mut self, now: Time) {
+        for record in self.decoys.take_records() {
+            self.spool.record(record.time_ns, &record.to_json());
+        }
+        for upload in self.decoys.take_uploads() {
+            let bytes = base64::engine::general_purpose::STANDARD.encode(&upload.bytes);
+            self.event(now, "file", &[("sha256", &upload.sha256), ("base64", &bytes)]);
+        }
+    }
+
+    fn note(&mut self, now: Time, done: Result<(), SpoolError>) {
+        self.trouble = done.err().map(|error| error.to_string());
+        let room = match self.spool.measure() {
+            Ok(room) => room,
+            Err(error) => {
+                self.trouble = Some(error.to_string());
+                return;
+            }
+        };
+        if room != std::mem::replace(&mut self.room, room) {
+            let word = match room {
+                Room::Enough => "enough",
+                Room::Narrow => "narrow",
+                Room::Headers => "headers-only",
+                Room::None => "none",
+            };
+            self.event(now, "room", &[("room", word)]);
+        }
+    }
+}
+
+/// A line about the sensor itself, as JSON.
+pub fn event(now: Time, what: &str, facts: &[(&str, &str)]) -> String {
+    let mut line = serde_json::Map::new();
+    line.insert("time_ns".into(), now.into());
+    line.insert("what".into(), format!("sensor-{what}").into());
+    for (name, value) in facts {
+        line.insert((*name).into(), (*value).into());
+    }
+    serde_json::Value::Object(line).to_string()
+}
