@@ -120,6 +120,8 @@ struct Open {
     taken: (Writer, usize),
     dropped: u64,
     records_dropped: u64,
+    /// Whether it is being closed.
+    is_ending: bool,
 }
 
 /// A spool.
@@ -237,6 +239,7 @@ impl<D: Disk> Spool<D> {
                 taken: (writer, 0),
                 dropped: 0,
                 records_dropped: 0,
+                is_ending: false,
             }
         })
     }
@@ -283,7 +286,7 @@ impl<D: Disk> Spool<D> {
         let [capture, records, _] = open_names(open.sequence);
         let [packets, lines] = &mut open.waiting;
         // A capture that has nothing but its first block waits for a packet.
-        if open.packets_waiting > 0 {
+        if open.packets_waiting > 0 || open.is_ending && open.written[0] == 0 {
             if put_behind(&mut self.disk, &capture, &mut open.written[0], packets) {
                 self.used += packets.len() as u64;
                 open.taken = (open.writer, open.interfaces.len());
@@ -358,6 +361,10 @@ impl<D: Disk> Spool<D> {
     /// Where the disk fails. What was to be closed is closed by the next call, or found at the next start.
     pub fn close(&mut self, now: Time) -> Result<Vec<u64>, SpoolError> {
         let mut done = self.finish_closing()?;
+        if let Some(open) = &mut self.open {
+            // A capture without a packet is one still: its first block.
+            open.is_ending = true;
+        }
         let synced = self.sync();
         let Some(open) = self.open.take() else { return Ok(done) };
         if let Err(error) = synced {
@@ -425,6 +432,11 @@ fn recover<D: Disk>(disk: &mut D, names: &[String; 3], now: Time, recovered: &st
     let (_, whole_lines) = lines(Reading::of(disk, records)).map_err(disk_error(records))?;
     disk.truncate(capture, counted.whole).map_err(disk_error(capture))?;
     disk.truncate(records, whole_lines).map_err(disk_error(records))?;
+    if counted.whole == 0 {
+        let mut first = Vec::new();
+        Writer::new(&mut first);
+        disk.append(capture, &first).map_err(disk_error(capture))?;
+    }
     let line = format!("{recovered}\n");
     disk.append(records, line.as_bytes()).map_err(disk_error(records))?;
     for name in [capture, records] {

@@ -14,6 +14,8 @@ use crate::setup::Setup;
 pub const UPLINK: &str = "uplink";
 /// How often what was written is made to last.
 const SYNC_NS: Time = 1_000_000_000;
+/// How often it is given to the system, which keeps it when this process is killed.
+const FLUSH_NS: Time = 100_000_000;
 
 /// The switch, with what is plugged in.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub struct Switch<D> {
     spool: Spool<D>,
     out: Frames,
     synced: Time,
+    flushed: Time,
     next_change: Option<Time>,
     room: Room,
     /// Frames that hosts sent.
@@ -41,6 +44,7 @@ impl<D: Disk> Switch<D> {
             spool,
             out: Frames::default(),
             synced: now,
+            flushed: now,
             next_change,
             room: Room::Enough,
             answered: 0,
@@ -69,6 +73,10 @@ impl<D: Disk> Switch<D> {
             self.ports_change(now);
         }
         self.write_down(now);
+        if (now - self.flushed).abs() >= FLUSH_NS {
+            self.spool.flush();
+            self.flushed = now;
+        }
         let due = self.spool.is_due(now);
         if due || (now - self.synced).abs() >= SYNC_NS {
             self.spool.lost(now, lost());
@@ -81,7 +89,7 @@ impl<D: Disk> Switch<D> {
     /// When [`Switch::on_time`] is to be called at the latest.
     pub fn next(&self) -> Time {
         let next = [self.decoys.next(), self.next_change, self.spool.due()].into_iter().flatten().min();
-        next.unwrap_or(Time::MAX).min(self.synced + SYNC_NS)
+        next.unwrap_or(Time::MAX).min(self.synced + SYNC_NS).min(self.flushed + FLUSH_NS)
     }
 
     /// Another platform from now on; its hosts' connections go on where the hosts are the same. It lasts where nothing is wrong with it.

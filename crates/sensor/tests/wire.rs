@@ -1,0 +1,439 @@
+//! The real sensor on a real interface, in network namespaces of its own: what passes over the wire is in the archive, once, and
+//! nothing passes that no decoy said.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use trapline_archive::manifest::{Manifest, manifest_name};
+use trapline_archive::verify::{Expected, Verdict, What, verify};
+use trapline_archive::{Disk, Folder, segment, spool};
+use trapline_testing::skipped;
+use trapline_wire::Framing;
+use trapline_wire::capture::Step;
+
+const PLATFORM: &str = r#"
+[platform]
+name = "eurecom"
+[[host]]
+name = "mach1"
+addresses = ["10.9.1.11", "fd09::11"]
+persona = "linux-6"
+mac = "02:00:00:09:01:11"
+open = ["80/tcp"]
+[[host]]
+name = "mach2"
+addresses = ["10.9.1.12"]
+persona = "linux-redhat-7.3"
+mac = "02:00:00:09:01:12"
+"#;
+
+/// Two network namespaces with a wire between them; they go when it does.
+struct Wire {
+    sensor: String,
+    peer: String,
+    folder: tempfile::TempDir,
+}
+
+fn sh(line: &str) -> Result<String, String> {
+    let output = Command::new("sh").args(["-c", line]).output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+impl Wire {
+    fn new(name: &str) -> Result<Wire, String> {
+        let unique = format!("{name}{}", std::process::id());
+        let wire = Wire {
+            sensor: format!("tls{unique}"),
+            peer: format!("tlp{unique}"),
+            folder: tempfile::tempdir().map_err(|e| e.to_string())?,
+        };
+        let Wire { sensor, peer, .. } = &wire;
+        for line in [
+            format!("ip netns add {sensor}"),
+            format!("ip netns add {peer}"),
+            format!("ip link add up0 netns {sensor} type veth peer name wire0 netns {peer}"),
+            format!("ip -n {peer} addr add 10.9.0.1/16 dev wire0"),
+            format!("ip -n {peer} -6 addr add fd09::1/64 dev wire0 nodad"),
+            format!("ip -n {peer} link set lo up"),
+            format!("ip -n {peer} link set wire0 up"),
+        ] {
+            sh(&line)?;
+        }
+        // The user that the sensor becomes goes through here.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(wire.folder.path(), open).map_err(|e| e.to_string())?;
+        fs::write(wire.file("platform.toml"), PLATFORM).map_err(|e| e.to_string())?;
+        Ok(wire)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.file("spool")
+    }
+
+    /// Starts the sensor and waits until it is ready; says how long that took.
+    fn start(&self, more: &[&str]) -> Result<(Running, Duration), String> {
+        let begun = Instant::now();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.file("log"))
+            .map_err(|e| e.to_string())?;
+        let before = fs::read_to_string(self.file("log")).unwrap_or_default().len();
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.sensor, env!("CARGO_BIN_EXE_trapline-sensor"), "run"]);
+        command.args(["--interface", "up0", "--platform"]).arg(self.file("platform.toml"));
+        command.arg("--spool").arg(self.spool()).args(more).stderr(log);
+        let child = command.spawn().map_err(|e| e.to_string())?;
+        let mut running = Running(child);
+        while !self.log()[before..].contains("ready") {
+            if let Ok(Some(status)) = running.0.try_wait() {
+                return Err(format!("the sensor ended with {status}: {}", self.log()));
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
+                return Err(format!("the sensor is not ready: {}", self.log()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok((running, begun.elapsed()))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// Runs a program on the peer's side.
+    fn peer(&self, line: &str) -> String {
+        let output =
+            Command::new("ip").args(["netns", "exec", &self.peer, "sh", "-c", line]).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// Begins to write down what is on the wire at the peer's side.
+    fn watch(&self) -> Running {
+        let mut command = Command::new("ip");
+        command.args([
+            "netns",
+            "exec",
+            &self.peer,
+            "tcpdump",
+            "-i",
+            "wire0",
+            "-s",
+            "0",
+            "-U",
+            "--immediate-mode",
+            "-w",
+        ]);
+        command.arg(self.file("seen.pcap")).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It says so when it listens.
+        let mut said = Vec::new();
+        let mut stderr = child.stderr.take().unwrap();
+        let mut byte = [0];
+        while !said.ends_with(b"listening") && stderr.read(&mut byte).is_ok_and(|n| n == 1) {
+            said.push(byte[0]);
+        }
+        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        Running(child)
+    }
+
+    fn verify(&self) -> Verdict {
+        let folder = Folder::at(self.spool()).unwrap();
+        verify(&folder, &Expected::default(), |_, _| ()).unwrap()
+    }
+
+    /// All frames of the archive, in order, with whether the uplink brought them.
+    fn archived(&self) -> Vec<Vec<u8>> {
+        let folder = Folder::at(self.spool()).unwrap();
+        let mut frames = Vec::new();
+        for sequence in spool::sealed(&folder, "eurecom").unwrap() {
+            let text = folder.read(&manifest_name("eurecom", sequence), 1 << 16).unwrap();
+            let [capture, ..] = Manifest::read(&text).unwrap().names();
+            let mut bytes = Vec::new();
+            segment::plain(&folder, &capture).unwrap().read_to_end(&mut bytes).unwrap();
+            frames.extend(read(&bytes));
+        }
+        frames
+    }
+
+    /// Lines of the archive's records.
+    fn records(&self) -> Vec<String> {
+        let folder = Folder::at(self.spool()).unwrap();
+        let mut lines = Vec::new();
+        for sequence in spool::sealed(&folder, "eurecom").unwrap() {
+            let text = folder.read(&manifest_name("eurecom", sequence), 1 << 16).unwrap();
+            let [_, records, _] = Manifest::read(&text).unwrap().names();
+            let mut text = String::new();
+            segment::plain(&folder, &records).unwrap().read_to_string(&mut text).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        lines
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        let _ = sh(&format!("ip netns del {}; ip netns del {}", self.sensor, self.peer));
+    }
+}
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: &str) {
+        let _ = sh(&format!("kill -{signal} {}", self.0.id()));
+    }
+
+    fn end(mut self) -> bool {
+        self.signal("TERM");
+        self.0.wait().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The frames of a capture of either form.
+fn read(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut framing = Framing::detect(bytes[..4].try_into().unwrap()).unwrap();
+    let (mut at, mut frames) = (0, Vec::new());
+    loop {
+        match framing.step(&bytes[at..]) {
+            Step::Frame { consumed, frame } => {
+                frames.push(frame.data.to_vec());
+                at += consumed;
+            }
+            Step::Skip { consumed, .. } => at += consumed,
+            _ => return frames,
+        }
+    }
+}
+
+/// Runs a test on a wire, or notes why there can be none here.
+fn on_a_wire(name: &str, test: impl FnOnce(&Wire) -> Result<(), String>) {
+    match Wire::new(name) {
+        Ok(wire) => test(&wire).unwrap_or_else(|why| panic!("{why}\n{}", wire.log())),
+        Err(why) => skipped("the sensor on a wire", &format!("needs root and the program ip: {why}")),
+    }
+}
+
+fn sorted(mut frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    frames.sort();
+    frames
+}
+
+#[test]
+fn what_passes_over_the_wire_is_in_the_archive_once_and_decoys_said_all_of_it() {
+    on_a_wire("a", |wire| {
+        if sh("which tcpdump curl").is_err() {
+            skipped("the archive beside tcpdump", "tcpdump or curl is not installed");
+            return Ok(());
+        }
+        let (sensor, took) = wire.start(&["--segment-s", "1"])?;
+        assert!(took < Duration::from_secs(5), "ready after {took:?}");
+        let watching = wire.watch();
+        assert!(wire.peer("curl -sS -m 9 http://10.9.1.11/").contains("<html>"), "{}", wire.log());
+        assert!(wire.peer("curl -sS -m 9 'http://[fd09::11]/'").contains("<html>"));
+        assert!(wire.peer("curl -sS -m 9 ftp://10.9.1.12/").contains("pub"));
+        // An address of nobody, a port of nobody.
+        wire.peer("curl -m 2 http://10.9.1.13/; curl -m 1 http://10.9.1.11:81/");
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(sensor.end(), "it ends well");
+        assert!(watching.end());
+
+        let verdict = wire.verify();
+        assert!(verdict.is_whole(), "{:?}", verdict.findings);
+        assert!(verdict.segments >= 2, "{} segments", verdict.segments);
+        let seen = read(&fs::read(wire.file("seen.pcap")).unwrap());
+        let macs: [&[u8]; 2] = [&[2, 0, 0, 9, 1, 0x11], &[2, 0, 0, 9, 1, 0x12]];
+        let own = sh(&format!("ip netns exec {} cat /sys/class/net/wire0/address", wire.peer))?;
+        let own: Vec<u8> = own.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let strangers = seen.iter().filter(|frame| frame[6..12] != own && !macs.contains(&&frame[6..12]));
+        assert_eq!(strangers.count(), 0, "frames that no decoy sent");
+        // The kernel leaves checksums to the interface, whose other end fills them in: what the decoys sent is the same bit for bit, of the
+        // other side the same number.
+        let of_decoys = |frames: &[Vec<u8>]| -> Vec<Vec<u8>> {
+            sorted(frames.iter().filter(|frame| macs.contains(&&frame[6..12])).cloned().collect())
+        };
+        let archived = wire.archived();
+        let (kept, watched) = (of_decoys(&archived), of_decoys(&seen));
+        let only = |one: &[Vec<u8>], other: &[Vec<u8>]| -> Vec<String> {
+            let alone = one.iter().filter(|frame| !other.contains(frame));
+            alone.map(|frame| frame.iter().map(|byte| format!("{byte:02x}")).collect()).collect()
+        };
+        assert_eq!(
+            (only(&kept, &watched), only(&watched, &kept)),
+            (vec![], vec![]),
+            "only archived, only seen"
+        );
+        assert_eq!(kept.len(), watched.len());
+        assert!(of_decoys(&seen).len() > 20);
+        // What the peer's side said before the watch began is in the archive too.
+        let peers = |frames: &[Vec<u8>]| frames.iter().filter(|frame| frame[6..12] == own).count();
+        assert!(peers(&archived) >= peers(&seen), "{} of {}", peers(&archived), peers(&seen));
+        let records = wire.records().join("\n");
+        for word in ["sensor-started", "\"service\":\"http\"", "\"what\":\"login\"", "anonymous"] {
+            assert!(records.contains(word), "{word}: {records}");
+        }
+        if sh("which capinfos zstdcat").is_err() {
+            skipped("capinfos on segments", "capinfos or zstdcat is not installed");
+            return Ok(());
+        }
+        let counted = sh(&format!(
+            "for f in {}/eurecom/*.pcapng.zst; do zstdcat $f > {}; capinfos -Mc {}; done",
+            wire.spool().display(),
+            wire.file("one.pcapng").display(),
+            wire.file("one.pcapng").display()
+        ))?;
+        let counts = counted.lines().filter_map(|line| line.strip_prefix("Number of packets:"));
+        let total: usize = counts.map(|count| count.trim().parse::<usize>().unwrap()).sum();
+        assert_eq!(total, archived.len());
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_is_killed_goes_on_and_what_was_sealed_stays_whole() {
+    on_a_wire("k", |wire| {
+        const KILLS: u32 = 6;
+        for kill in 0..KILLS {
+            let (sensor, _) = wire.start(&["--segment-s", "1"])?;
+            let scan =
+                wire.peer("for n in 1 2 3 4 5 6 7 8; do curl -s -m 2 http://10.9.1.11/ > /dev/null; done");
+            assert!(!scan.contains("Failed"), "{scan}");
+            std::thread::sleep(Duration::from_millis(u64::from(250 + 137 * kill % 1_000)));
+            // Both processes at once, as when the plug is pulled.
+            sh(&format!("kill -9 -- $(pgrep -f 'spool {}')", wire.spool().display())).ok();
+            drop(sensor);
+        }
+        let (sensor, _) = wire.start(&[])?;
+        assert!(sensor.end());
+        let verdict = wire.verify();
+        assert!(verdict.is_whole(), "{:?}", verdict.findings);
+        let recovered = verdict.findings.iter().filter(|finding| finding.what == What::Recovered).count();
+        assert!(recovered >= 1, "{:?}", verdict.findings);
+        assert!(wire.records().iter().any(|line| line.contains("sensor-recovered")));
+        let frames = wire.archived();
+        let syns = frames
+            .iter()
+            .filter(|frame| frame.get(12..14) == Some(&[8, 0]) && frame.get(47) == Some(&2))
+            .count();
+        assert!(syns >= 8 * KILLS as usize - KILLS as usize, "{syns} of {} connections are there", 8 * KILLS);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_port_opens_when_its_platform_file_says_so() {
+    on_a_wire("r", |wire| {
+        let (sensor, _) = wire.start(&[])?;
+        assert!(wire.peer("curl -sS -m 5 http://10.9.1.11:8080/").contains("onnect to"));
+        fs::write(
+            wire.file("platform.toml"),
+            PLATFORM.replace(
+                "[\"80/tcp\"]",
+                "[\"80/tcp\", \"8080/tcp\"]\nservices = { \"8080/tcp\" = \"http/nginx\" }",
+            ),
+        )
+        .unwrap();
+        // The process that has the signals is the one that `ip` became.
+        sensor.signal("HUP");
+        let begun = Instant::now();
+        while !wire.peer("curl -sS -m 5 http://10.9.1.11:8080/").contains("<html>") {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{}", wire.log());
+        }
+        fs::write(wire.file("platform.toml"), "[platform]\nname = 1\n").unwrap();
+        sensor.signal("HUP");
+        let begun = Instant::now();
+        while !wire.log().contains("not reloaded") {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{}", wire.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(
+            wire.peer("curl -sS -m 5 http://10.9.1.11:8080/").contains("<html>"),
+            "what was right goes on"
+        );
+        assert!(sensor.end());
+        let records = wire.records();
+        let opened =
+            records.iter().find(|line| line.contains("sensor-opened")).ok_or("no opening is recorded")?;
+        assert!(opened.contains("\"host\":\"mach1\"") && opened.contains("8080/tcp"), "{opened}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_interface_that_is_somebodys_own_is_refused() {
+    on_a_wire("o", |wire| {
+        sh(&format!("ip -n {} addr add 10.9.0.2/16 dev up0", wire.sensor))?;
+        let why = wire.start(&[]).err().ok_or("it took an interface with an address")?;
+        assert!(why.contains("has the address 10.9.0.2"), "{why}");
+        Ok(())
+    });
+}
+
+/// Runs as a process of its own: gives up everything, and tries to get something back.
+#[test]
+#[ignore = "is run by the test below, in a process of its own"]
+fn break_out() {
+    use trapline_sensor::privileges::{Keeps, User, give_up};
+    let folder = PathBuf::from(std::env::var_os("BREAK_OUT_OF").unwrap());
+    let keeps = Keeps { user: User::named(&["nobody"]), writes: &[&folder], reads: &[] };
+    let given = give_up(&keeps).unwrap();
+    let mut kept = BTreeSet::new();
+    let mut attempt = |what: &'static str, worked: bool| {
+        if worked {
+            kept.insert(what);
+        }
+    };
+    attempt("write in its folder", fs::write(folder.join("file"), "x").is_ok());
+    attempt(
+        "tcp",
+        std::net::TcpStream::connect("127.0.0.1:1")
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused),
+    );
+    attempt("udp", std::net::UdpSocket::bind("127.0.0.1:0").is_ok());
+    attempt("unix", std::os::unix::net::UnixDatagram::unbound().is_ok());
+    attempt("exec", Command::new("/bin/true").status().is_ok());
+    attempt("passwd", given.landlock == "all" && fs::read("/etc/passwd").is_ok());
+    attempt("elsewhere", fs::write("/tmp/trapline-break-out", "x").is_ok());
+    attempt(
+        "root",
+        fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0) && given.user,
+    );
+    assert_eq!(kept, BTreeSet::from(["write in its folder"]));
+    if given.landlock != "all" {
+        skipped("files closed to the sensor", "this kernel has no Landlock, or an old one");
+    }
+}
+
+#[test]
+fn an_attacker_inside_can_do_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), open).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "break_out", "--ignored", "--nocapture", "--test-threads=1"])
+        .env("BREAK_OUT_OF", folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    assert!(Path::new(&folder.path().join("file")).exists());
+}
