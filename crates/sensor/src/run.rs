@@ -22,7 +22,7 @@ use trapline_wire::Time;
 use crate::privileges::{self, Keeps, User};
 use crate::setup::Setup;
 use crate::socket::Socket;
-use crate::switch::{Switch, event};
+use crate::switch::{Paces, Switch, event};
 
 /// What a sensor is told.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     let opened = Spool::open(folder, &identity.sensor, options.limits, begun, &recovered);
     let spool = opened.map_err(|e| format!("{}: {e}", options.spool.display()))?;
     let decoys = setup.decoys(begun).map_err(|e| e.to_string())?;
-    let mut switch = Switch::new(setup, decoys, spool, begun);
+    let mut switch = Switch::new(setup, decoys, spool, begun, Paces::ON_A_WIRE);
     keeper.poke();
     switch.event(
         begun,

@@ -12,10 +12,21 @@ use crate::setup::Setup;
 
 /// The interface in the capture that everything came in by that no host of ours sent.
 pub const UPLINK: &str = "uplink";
-/// How often what was written is made to last.
-const SYNC_NS: Time = 1_000_000_000;
-/// How often it is given to the system, which keeps it when this process is killed.
-const FLUSH_NS: Time = 100_000_000;
+/// How often what was written is taken care of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paces {
+    /// It is given to the system, which keeps it when this process is killed.
+    pub flush: Time,
+    /// It is made to last when the plug is pulled.
+    pub sync: Time,
+}
+
+impl Paces {
+    /// On a wire.
+    pub const ON_A_WIRE: Paces = Paces { flush: 100_000_000, sync: 1_000_000_000 };
+    /// Where time jumps, and whoever is killed begins anew.
+    pub const NEVER: Paces = Paces { flush: Time::MAX, sync: Time::MAX };
+}
 
 /// The switch, with what is plugged in.
 #[derive(Debug)]
@@ -26,6 +37,7 @@ pub struct Switch<D> {
     out: Frames,
     synced: Time,
     flushed: Time,
+    paces: Paces,
     next_change: Option<Time>,
     room: Room,
     /// Frames that hosts sent.
@@ -36,7 +48,7 @@ pub struct Switch<D> {
 
 impl<D: Disk> Switch<D> {
     /// The hosts of a platform before a spool.
-    pub fn new(setup: Setup, decoys: Decoys, spool: Spool<D>, now: Time) -> Self {
+    pub fn new(setup: Setup, decoys: Decoys, spool: Spool<D>, now: Time, paces: Paces) -> Self {
         let next_change = setup.next_change(now);
         Switch {
             setup,
@@ -45,6 +57,7 @@ impl<D: Disk> Switch<D> {
             out: Frames::default(),
             synced: now,
             flushed: now,
+            paces,
             next_change,
             room: Room::Enough,
             answered: 0,
@@ -73,12 +86,12 @@ impl<D: Disk> Switch<D> {
             self.ports_change(now);
         }
         self.write_down(now);
-        if (now - self.flushed).abs() >= FLUSH_NS {
+        if (now - self.flushed).abs() >= self.paces.flush {
             self.spool.flush();
             self.flushed = now;
         }
         let due = self.spool.is_due(now);
-        if due || (now - self.synced).abs() >= SYNC_NS {
+        if due || (now - self.synced).abs() >= self.paces.sync {
             self.spool.lost(now, lost());
             self.synced = now;
             let done = if due { self.spool.close(now).map(|_| ()) } else { self.spool.sync() };
@@ -88,8 +101,19 @@ impl<D: Disk> Switch<D> {
 
     /// When [`Switch::on_time`] is to be called at the latest.
     pub fn next(&self) -> Time {
-        let next = [self.decoys.next(), self.next_change, self.spool.due()].into_iter().flatten().min();
-        next.unwrap_or(Time::MAX).min(self.synced + SYNC_NS).min(self.flushed + FLUSH_NS)
+        let care =
+            (self.synced.saturating_add(self.paces.sync)).min(self.flushed.saturating_add(self.paces.flush));
+        self.due().unwrap_or(Time::MAX).min(care)
+    }
+
+    /// When something happens by itself: of hosts, ports, or the segment.
+    pub fn due(&self) -> Option<Time> {
+        [self.decoys.next(), self.next_change, self.spool.due()].into_iter().flatten().min()
+    }
+
+    /// The spool.
+    pub fn spool(&self) -> &Spool<D> {
+        &self.spool
     }
 
     /// Another platform from now on; its hosts' connections go on where the hosts are the same. It lasts where nothing is wrong with it.
