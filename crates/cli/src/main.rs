@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{ask, completions, enrich, evidence, geo, ingest, persona, report, simulate, sql};
+use commands::{ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, verify};
 use error::CommandError;
 use ui::Ui;
 
@@ -32,6 +32,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Ingest(ingest::IngestArgs),
     Ask(ask::AskArgs),
     Report(report::ReportArgs),
@@ -39,6 +40,8 @@ enum Command {
     Enrich(enrich::AgainArgs),
     Geo(geo::GeoArgs),
     Persona(persona::PersonaArgs),
+    Sensor(sensor::SensorArgs),
+    Verify(verify::VerifyArgs),
     Sql(sql::SqlArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -53,6 +56,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    if let Command::Sensor(args) = cli.command {
+        return sensor::sensor(args);
+    }
     let ui = Ui::new();
     ui::log_to_stderr();
     match run(&ui, cli.command) {
@@ -72,6 +78,13 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Persona(args) => persona::persona(ui, &args),
         Command::Evidence(args) => in_runtime(args.question.threads.count(), evidence::evidence(ui, &args)),
         Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
+        Command::Sensor(_) => Ok(()),
+        Command::Verify(args) => verify::verify(ui, &args),
+        Command::Demo(args) => demo::demo(ui, &args, |words| {
+            let words = std::iter::once("trapline").chain(words.iter().copied());
+            let cli = Cli::try_parse_from(words).map_err(|e| CommandError::new(e.to_string()))?;
+            run(ui, cli.command)
+        }),
         Command::Simulate(args) => simulate::simulate(ui, &args),
         Command::Ingest(args) => {
             give_memory_back();

@@ -192,13 +192,17 @@ impl Platform {
         file.check()
     }
 
+    /// A platform of these hosts, as it is; of what a sensor needs, nothing.
+    pub fn new(name: &str, hosts: Vec<Host>, inferred: bool) -> Platform {
+        Platform { name: name.into(), country: None, hosts, inferred, claim: Claim::default(), prefix: None }
+    }
+
     /// A platform of known hosts without a file.
     ///
     /// # Errors
     /// When two hosts share a name or an address.
     pub fn of_hosts(name: &str, hosts: Vec<Host>, inferred: bool) -> Result<Platform, PlatformError> {
-        let claim = Claim::default();
-        let platform = Platform { name: name.into(), country: None, hosts, inferred, claim, prefix: None };
+        let platform = Platform::new(name, hosts, inferred);
         platform.check()?;
         Ok(platform)
     }

@@ -35,8 +35,8 @@ Options:
   -V, --version             the version
 ";
 
-/// Runs a sensor as the arguments say.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs a sensor as the arguments say; `own` are the words that make this program a sensor, as it has to call itself again.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, own: &[&str]) -> ExitCode {
     let say = |text: &str| {
         let _ = writeln!(io::stderr(), "trapline-sensor: {text}");
     };
@@ -45,7 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Wanted::Run(options)) => match run::run(&options) {
+        Ok(Wanted::Run(options)) => match run::run(&options, own) {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => {
                 say(&why);

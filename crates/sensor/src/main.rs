@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    trapline_sensor::command::main(std::env::args_os().skip(1))
+    trapline_sensor::command::main(std::env::args_os().skip(1), &[])
 }

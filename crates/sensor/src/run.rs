@@ -58,11 +58,11 @@ fn log(what: &str) {
     let _ = writeln!(io::stderr(), "trapline-sensor: {what}");
 }
 
-/// Runs until it is told to end.
+/// Runs until it is told to end; `own` are the words that make this program a sensor, as it has to call itself again.
 ///
 /// # Errors
 /// Says what is missing or wrong, before `ready`; afterwards only where the interface is gone or the last segment cannot be closed.
-pub fn run(options: &Options) -> Result<(), String> {
+pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
     let (seed, identity) = identity(options)?;
     let setup = read_setup(options, seed)?;
@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         own_all(&options.spool, id, group);
     }
     let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
-    let mut keeper = Keeper::start(options, &identity).map_err(|e| format!("the sealing process: {e}"))?;
+    let mut keeper = Keeper::start(options, &identity, own).map_err(|e| format!("the sealing process: {e}"))?;
     let folder =
         options.platform.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let reads: Vec<&Path> =
@@ -177,6 +177,13 @@ fn read_setup(options: &Options, seed: u64) -> Result<Setup, String> {
     Setup::new(platform, seed, &options.nmap).map_err(|e| format!("{}: {e}", options.platform.display()))
 }
 
+/// A key for segments that prove nothing: those of a demonstration.
+pub fn demo_key(seed: u64) -> SigningKey {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    SigningKey::from_bytes(&bytes)
+}
+
 /// Locks a spool, so that nobody else writes in it; it is made where there is none.
 fn lock(spool: &Path) -> Result<File, String> {
     let failed = |e: io::Error| format!("{}: {e}", spool.display());
@@ -252,10 +259,9 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn start(options: &Options, identity: &Identity) -> io::Result<Keeper> {
+    fn start(options: &Options, identity: &Identity, own: &[&str]) -> io::Result<Keeper> {
         let mut command = Command::new(std::env::current_exe()?);
-        // Whoever runs a sensor under another name says how it is called again.
-        command.args(std::env::var_os(SELF).iter());
+        command.args(own);
         command.arg("keep").arg("--spool").arg(&options.spool).arg("--identity").arg(&options.identity);
         command.arg("--name").arg(&identity.sensor).arg("--platform").arg(&options.platform);
         command.args(options.user.iter().flat_map(|user| ["--user", user]));
@@ -284,9 +290,6 @@ impl Keeper {
         let _ = self.child.wait();
     }
 }
-
-/// The variable that says which first argument makes this program a sensor.
-pub const SELF: &str = "TRAPLINE_SENSOR_COMMAND";
 
 /// Seals what the sensor closes, until the pipe that it hears it by ends.
 ///

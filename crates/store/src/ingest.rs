@@ -283,16 +283,11 @@ fn resolve(
         Hosts::Given(platform) => return Ok(platform.clone()),
         Hosts::Inferred(name) => name,
     };
-    let mut platform = stored.platform.clone().unwrap_or_else(|| Platform {
-        name: name.clone(),
-        country: None,
-        hosts: Vec::new(),
-        inferred: true,
-    });
+    let mut platform = stored.platform.clone().unwrap_or_else(|| Platform::new(name, Vec::new(), true));
     if !platform.inferred {
         return Ok(platform);
     }
-    let known: Vec<Address> = trapline_intake::address::index(platform).into_keys().collect();
+    let known: Vec<Address> = trapline_intake::address::index(&platform).into_keys().collect();
     for address in pairs.cover(&known) {
         platform.hosts.push(Host::at(address.to_string(), vec![address.ip()]));
     }

@@ -326,7 +326,7 @@ async fn read_platform(
         return Ok(None);
     }
     let mut platform =
-        Platform { name: name.into(), country, hosts: hosts.into_values().collect(), inferred };
+        Platform { country, ..Platform::new(name, hosts.into_values().collect(), inferred) };
     for path in files["openings"].0.keys() {
         let rows = read_file(data, &OPENINGS, path).await?;
         let text = |column: usize, row: usize| rows.column(column).as_string::<i32>().value(row);
