@@ -203,6 +203,33 @@ pub fn manifest_name(sensor: &str, sequence: u64) -> String {
     format!("{sensor}/{sequence:010}.json")
 }
 
+/// Which file of a segment one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// Its capture.
+    Capture,
+    /// Its records.
+    Lines,
+    /// Its manifest.
+    Manifest,
+}
+
+/// Which file of which segment a file of this name is, without its folder; nothing where it is none.
+pub fn of_file(name: &str) -> Option<(u64, FileKind)> {
+    let (digits, rest) = name.split_at_checked(10)?;
+    let sequence = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    if rest == ".json" {
+        return Some((sequence, FileKind::Manifest));
+    }
+    let (hash, end) = rest.strip_prefix('-')?.split_at_checked(16)?;
+    let kind = match end.strip_prefix('.')? {
+        CAPTURE => FileKind::Capture,
+        LINES => FileKind::Lines,
+        _ => return None,
+    };
+    hash.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some((sequence, kind))
+}
+
 /// The sensor and number of a manifest of this name.
 pub fn of_manifest(name: &str) -> Option<(&str, u64)> {
     let (sensor, file) = name.rsplit_once('/')?;
@@ -306,6 +333,19 @@ mod tests {
     fn names_go_there_and_back() {
         assert_eq!(of_manifest(&manifest_name("paris", 12)), Some(("paris", 12)));
         assert_eq!(of_manifest("paris/0000000012-abc.pcapng.zst"), None);
+        let [capture, lines, own] = manifest().names();
+        let file = |name: &str| of_file(name.strip_prefix("paris/").unwrap());
+        assert_eq!(file(&capture), Some((7, FileKind::Capture)));
+        assert_eq!((file(&lines), file(&own)), (Some((7, FileKind::Lines)), Some((7, FileKind::Manifest))));
+        for other in [
+            "",
+            "0000000007.pcap",
+            "000000000é.json",
+            "0000000007-0123456789abcdeX.pcapng.zst",
+            "+000000007.json",
+        ] {
+            assert_eq!(of_file(other), None, "{other}");
+        }
         assert!(is_sensor_name("site-1.example") && !is_sensor_name("../etc") && !is_sensor_name("a/b"));
         assert!(!is_sensor_name("") && !is_sensor_name(".hidden") && !is_sensor_name("Größe"));
     }

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, verify};
+use commands::{
+    ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, verify,
+};
 use error::CommandError;
 use ui::Ui;
 

@@ -6,12 +6,14 @@ use std::process::Command;
 use trapline_testing::project;
 
 /// Every crate with the crates of ours that it may use, in the direction of the pipeline.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("trapline-wire", &[]),
     ("trapline-decoy", &["trapline-wire"]),
-    ("trapline-sensor", &["trapline-decoy", "trapline-wire"]),
+    ("trapline-archive", &["trapline-wire"]),
+    ("trapline-platform", &["trapline-wire"]),
+    ("trapline-sensor", &["trapline-archive", "trapline-decoy", "trapline-platform", "trapline-wire"]),
     ("trapline-speech", &[]),
-    ("trapline-intake", &["trapline-speech", "trapline-wire"]),
+    ("trapline-intake", &["trapline-archive", "trapline-platform", "trapline-speech", "trapline-wire"]),
     ("trapline-enrich", &["trapline-wire"]),
     ("trapline-store", &["trapline-enrich", "trapline-intake", "trapline-speech", "trapline-wire"]),
     ("trapline-questions", &["trapline-enrich", "trapline-store"]),
@@ -20,14 +22,17 @@ const ARROWS: [(&str, &[&str]); 13] = [
     (
         "trapline",
         &[
+            "trapline-archive",
             "trapline-decoy",
             "trapline-enrich",
             "trapline-intake",
+            "trapline-platform",
             "trapline-questions",
             "trapline-report",
             "trapline-sensor",
             "trapline-sim",
             "trapline-store",
+            "trapline-wire",
         ],
     ),
     ("trapline-testing", &["trapline-wire"]),
@@ -35,10 +40,25 @@ const ARROWS: [(&str, &[&str]); 13] = [
 ];
 
 /// What a crate must not link, directly or through others.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
     ("trapline-decoy", &["libc", "tokio", "chrono", "rand"]),
-    ("trapline-sensor", &["datafusion", "arrow", "tokio", "clap"]),
+    ("trapline-archive", &["tokio", "chrono", "arrow"]),
+    // The host that attackers touch: no engine, no analysis, no runtime.
+    (
+        "trapline-sensor",
+        &[
+            "datafusion",
+            "arrow",
+            "tokio",
+            "clap",
+            "object_store",
+            "trapline-intake",
+            "trapline-speech",
+            "trapline-store",
+            "trapline-enrich",
+        ],
+    ),
     ("trapline-speech", &["tokio", "chrono", "libc", "object_store"]),
     ("trapline-enrich", &["tokio", "datafusion", "arrow", "object_store", "clap"]),
     ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),

@@ -9,9 +9,9 @@ use trapline_wire::ipv6::Fragment;
 use trapline_wire::tcp::flags::{ACK, SYN};
 use trapline_wire::{Frame, Observation, Packet, Reading, Time, Transport, decode, decode::quote};
 
+use crate::address;
 use crate::address::Address;
 use crate::marks;
-use crate::address;
 use crate::platform::Platform;
 
 /// Which way a packet went.

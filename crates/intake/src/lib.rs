@@ -34,11 +34,11 @@ pub mod udp_services;
 pub use address::Address;
 pub use open::{Input, OpenError};
 pub use pass::{DayTables, Pass, Progress};
-pub use trapline_platform as platform;
-pub use trapline_platform::{Host, Platform, PlatformError, Port};
 pub use rows::{Day, Probe, Reply, Response};
 pub use said::Request;
 pub use survey::Survey;
+pub use trapline_platform as platform;
+pub use trapline_platform::{Host, Platform, PlatformError, Port};
 
 /// Nanoseconds in a UTC day.
 pub const DAY_NS: i64 = 86_400 * 1_000_000_000;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use tempfile::TempPath;
+use trapline_archive::manifest::{FileKind, of_file};
 use trapline_wire::Framing;
 
 /// Why an input cannot be opened.
@@ -112,7 +113,11 @@ fn from_path(path: &Path, found: &mut Found) -> Result<Vec<Input>, OpenError> {
     }
     let mut inputs = Vec::new();
     let (mut files, before) = (0, found.errors.len());
-    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+    // What is hidden is somebody's own business: a spool's open segment, a version control's store.
+    let seen = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
+    for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_entry(seen) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -126,6 +131,17 @@ fn from_path(path: &Path, found: &mut Found) -> Result<Vec<Input>, OpenError> {
             continue;
         }
         files += 1;
+        let name = entry.file_name().to_string_lossy();
+        match of_file(&name) {
+            // A segment exists when its manifest does; what it recorded is no capture, and nothing to wonder about.
+            Some((sequence, FileKind::Capture))
+                if !entry.path().with_file_name(format!("{sequence:010}.json")).exists() =>
+            {
+                continue;
+            }
+            Some((_, FileKind::Lines | FileKind::Manifest)) => continue,
+            _ => {}
+        }
         match is_capture(entry.path()) {
             Ok(true) => inputs.push(Input::file(entry.path())),
             // What calls itself a capture and is none is read, so that it is told why not.

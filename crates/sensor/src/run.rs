@@ -76,7 +76,8 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
         own_all(&options.spool, id, group);
     }
     let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
-    let mut keeper = Keeper::start(options, &identity, own).map_err(|e| format!("the sealing process: {e}"))?;
+    let mut keeper =
+        Keeper::start(options, &identity, own).map_err(|e| format!("the sealing process: {e}"))?;
     let folder =
         options.platform.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let reads: Vec<&Path> =

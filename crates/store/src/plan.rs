@@ -325,8 +325,7 @@ async fn read_platform(
     if hosts.is_empty() {
         return Ok(None);
     }
-    let mut platform =
-        Platform { country, ..Platform::new(name, hosts.into_values().collect(), inferred) };
+    let mut platform = Platform { country, ..Platform::new(name, hosts.into_values().collect(), inferred) };
     for path in files["openings"].0.keys() {
         let rows = read_file(data, &OPENINGS, path).await?;
         let text = |column: usize, row: usize| rows.column(column).as_string::<i32>().value(row);

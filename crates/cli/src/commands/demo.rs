@@ -70,9 +70,10 @@ pub fn demo(
     let plan = folder.join("planned");
     let bar = ui.progress("planning attackers");
     let scenario = Scenario::load(SCENARIO)?;
-    let summary = trapline_sim::simulate(&scenario, Some(args.scale), args.seed, &plan, &mut |done, total| {
-        bar.at(done, total, done, false);
-    });
+    let summary =
+        trapline_sim::simulate(&scenario, Some(args.scale), args.seed, &plan, &mut |done, total| {
+            bar.at(done, total, done, false);
+        });
     bar.finish();
     let summary = summary?;
     let keep = |from: &Path, name: &str| fs::copy(from, folder.join(name)).map(|_| folder.join(name));
@@ -142,7 +143,8 @@ fn play(
     let seed = args.seed.unwrap_or(1);
     let setup = Platform::read(platform)?;
     let (hosts, sensor) = (setup.hosts.len(), setup.name.clone());
-    let setup = Setup::new(setup, seed, Path::new(trapline_sensor::run::NMAP_DATABASE)).map_err(|e| error(&e))?;
+    let setup =
+        Setup::new(setup, seed, Path::new(trapline_sensor::run::NMAP_DATABASE)).map_err(|e| error(&e))?;
     let mut captures = captures.to_vec();
     captures.sort();
     // A segment a day: the paper's logs went to their safe place once a day.
@@ -166,7 +168,8 @@ fn play(
                             let Some(setup) = setup.take() else { break };
                             let decoys = setup.decoys(start).map_err(|e| error(&e))?;
                             let folder = Folder::at(spool).map_err(failed(spool))?;
-                            let spool = Spool::open(folder, &sensor, limits, start, "").map_err(|e| error(&e))?;
+                            let spool =
+                                Spool::open(folder, &sensor, limits, start, "").map_err(|e| error(&e))?;
                             let switch = Switch::new(setup, decoys, spool, start, Paces::NEVER);
                             (start, &mut begun.insert((start, Link::new(switch))).1)
                         }

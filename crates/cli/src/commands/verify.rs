@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use trapline_archive::verify::{Expected, verify as walk};
 use trapline_archive::Folder;
+use trapline_archive::verify::{Expected, verify as walk};
 use trapline_report::escape::printable;
 use trapline_report::thousands;
 
