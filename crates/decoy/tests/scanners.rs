@@ -50,7 +50,7 @@ fn nmap_tries_everything_on_every_persona() {
     }
 }
 
-/// Has nmap look at the services of these personas, and checks what it says of each.
+/// Has nmap look at the services of these personas (what it says is shown where it is not right), and checks what it says of each.
 fn one_system_each(personas: &[&(&str, &str)], arguments: &[&str]) {
     if Command::new("nmap").arg("--version").output().is_err() {
         return skipped("nmap -sV", "nmap is not installed");
@@ -66,8 +66,6 @@ fn one_system_each(personas: &[&(&str, &str)], arguments: &[&str]) {
         Ok(told) => told,
         Err(why) => return skipped("nmap -sV", &why),
     };
-    // Shown where the test is run with --nocapture.
-    println!("{told}");
     let small = told.to_lowercase();
     for word in HONEYPOTS {
         assert!(!small.contains(word), "{word}:\n{told}");

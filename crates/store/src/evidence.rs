@@ -112,7 +112,7 @@ impl<'a> File<'a> {
         sources: &HashSet<(Address, Day)>,
         findings: &mut Vec<String>,
     ) -> Result<u64, StoreError> {
-        let hosts = trapline_intake::address::index(&platform);
+        let hosts = trapline_intake::address::index(platform);
         let opened = match input.open() {
             Ok(opened) => opened,
             Err(cause) => {
