@@ -4,6 +4,7 @@ pub mod intake;
 pub mod paper;
 pub mod peers;
 pub mod personas;
+pub mod sensor;
 pub mod sequences;
 pub mod size;
 pub mod systems;

@@ -16,6 +16,7 @@ cargo xtask bench systems       systems by passive fingerprints, beside p0f with
 cargo xtask bench paper         the paper's ten months: ingest, every question, the start of the program
 cargo xtask bench sequences     the sequences question over 50 million rows, beside DuckDB
 cargo xtask bench personas      decoys of nmap's own fingerprints, seen by nmap in a network namespace (root)
+cargo xtask bench sensor        SYNs on a real wire: answered, kept, how soon; beside a plain reader of packets (root)
 cargo xtask bench size          the size of the release binary, and what is in it
 cargo xtask fuzz TARGET [S]     fuzz one format for S seconds (60); without a target, their list
 ";
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ["bench", "sequences", rest @ ..] => bench::sequences::run(rest),
         ["bench", "systems", rest @ ..] => bench::systems::run(rest),
         ["bench", "personas", rest @ ..] => bench::personas::run(rest),
+        ["bench", "sensor", rest @ ..] => bench::sensor::run(rest),
         ["bench", "size"] => bench::size::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         _ => Err(format!("usage:\n{HELP}")),

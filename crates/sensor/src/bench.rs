@@ -185,6 +185,129 @@ fn leave_the_network() -> std::io::Result<()> {
     }
 }
 
+/// Does something in a network namespace that `ip netns` made, in a thread of its own.
+///
+/// # Errors
+/// Where there is no such namespace, or we may not.
+pub fn in_namespace<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> Result<R, String> {
+    let path = format!("/var/run/netns/{name}");
+    let namespace = File::open(&path).map_err(|e| format!("{path}: {e}"))?;
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            enter(&namespace).map_err(|e| format!("{path}: {e}"))?;
+            Ok(work())
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+#[expect(unsafe_code, reason = "the standard library has no setns")]
+fn enter(namespace: &File) -> std::io::Result<()> {
+    // SAFETY: it takes a descriptor that is open; only this thread is moved.
+    match unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// What a flood of SYNs met.
+#[derive(Clone, Debug, Default)]
+pub struct SynFlood {
+    /// SYNs sent, each of another connection.
+    pub sent: u64,
+    /// SYN/ACKs that came back, each counted once.
+    pub answered: u64,
+    /// From a SYN to its answer, in microseconds, of one in a hundred.
+    pub waits_us: Vec<f64>,
+}
+
+impl SynFlood {
+    /// Sends `rate` SYNs a second for that long to these targets in turn (Ethernet address, address, port), and hears the answers.
+    ///
+    /// # Errors
+    /// Where the interface does not send.
+    pub fn run(
+        socket: &mut crate::socket::Socket,
+        targets: &[([u8; 6], [u8; 4], u16)],
+        rate: u64,
+        time: std::time::Duration,
+    ) -> std::io::Result<SynFlood> {
+        const BURST_US: u64 = 500;
+        const SAMPLED: u64 = 100;
+        let mut flood = SynFlood::default();
+        let total = rate * time.as_millis() as u64 / 1_000;
+        let mut answered = vec![false; total as usize];
+        let mut sent_at = std::collections::HashMap::new();
+        let begun = std::time::Instant::now();
+        let mut frames = Vec::new();
+        let mut hear = |socket: &mut crate::socket::Socket,
+                        sent_at: &mut std::collections::HashMap<u64, Time>,
+                        flood: &mut SynFlood| {
+            while let Some((at, frame)) = socket.next_frame() {
+                // The number of the connection is in the peer's address and port; of IPv4 without options.
+                let (Some(ip), Some(port), Some(bits)) =
+                    (frame.get(30..34), frame.get(36..38), frame.get(47))
+                else {
+                    continue;
+                };
+                let number = u64::from(u16::from_be_bytes([ip[2], ip[3]])) << 15
+                    | u64::from(u16::from_be_bytes([port[0], port[1]]) & 0x7fff);
+                let Some(seen) = answered.get_mut(number as usize).filter(|_| bits & 0x12 == 0x12) else {
+                    continue;
+                };
+                if !std::mem::replace(seen, true) {
+                    flood.answered += 1;
+                    flood.waits_us.extend(sent_at.remove(&number).map(|sent| (at - sent) as f64 / 1e3));
+                }
+            }
+        };
+        while flood.sent < total {
+            let due = (begun.elapsed().as_micros() as u64 * rate / 1_000_000).min(total);
+            frames.clear();
+            for number in flood.sent..due {
+                let (mac, to, port) = targets[(number % targets.len() as u64) as usize];
+                let peer = Ipv4Addr::new(10, 8, (number >> 23) as u8, (number >> 15) as u8);
+                let syn = trapline_wire::build::Tcp {
+                    src_port: 0x8000 | (number & 0x7fff) as u16,
+                    dst_port: port,
+                    seq: number as u32,
+                    flags: trapline_wire::tcp::flags::SYN,
+                    window: 65_535,
+                    options: &[2, 4, 5, 0xb4],
+                    ..Default::default()
+                };
+                let mut frame = Vec::with_capacity(64);
+                trapline_wire::build::ethernet(&mut frame, mac, [2, 0, 0, 9, 0, 1], 0x0800);
+                trapline_wire::build::tcp(
+                    &mut frame,
+                    &trapline_wire::build::Ip::new(peer.into(), Ipv4Addr::from(to).into()),
+                    &syn,
+                );
+                if number % SAMPLED == 0 {
+                    sent_at.insert(number, now());
+                }
+                frames.push(frame);
+            }
+            flood.sent = due;
+            socket.send(frames.iter().map(Vec::as_slice))?;
+            hear(socket, &mut sent_at, &mut flood);
+            let next = begun + std::time::Duration::from_micros(flood.sent * 1_000_000 / rate + BURST_US);
+            std::thread::sleep(
+                next.saturating_duration_since(std::time::Instant::now())
+                    .min(std::time::Duration::from_micros(BURST_US)),
+            );
+        }
+        for _ in 0..500 {
+            hear(socket, &mut sent_at, &mut flood);
+            if flood.answered == flood.sent {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(flood)
+    }
+}
+
 #[expect(unsafe_code, reason = "the standard library has no poll")]
 fn readable(file: &File, wait_ms: i32) -> bool {
     let mut wanted = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };

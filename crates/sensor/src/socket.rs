@@ -18,8 +18,8 @@ use trapline_wire::{Time, checksum};
 
 /// Bytes of one place of the ring, for a frame and what the kernel says of it.
 const PLACE: usize = 2_048;
-/// Places: a third of a second at 100,000 frames each second, 64 MB.
-const PLACES: usize = 32_768;
+/// Places: a twelfth of a second at 100,000 frames each second, 16 MB.
+const PLACES: usize = 8_192;
 /// Bytes that the kernel gives out as one piece; places lie within one.
 const BLOCK: usize = 1 << 20;
 /// Bytes of a frame that a place has no room for: they come through the socket itself.
@@ -123,6 +123,11 @@ impl Socket {
         option(fd, libc::PACKET_ADD_MEMBERSHIP, &membership)?;
         socket.counted()?;
         Ok(socket)
+    }
+
+    /// Bytes of the ring.
+    pub const fn ring_bytes() -> usize {
+        PLACES * PLACE
     }
 
     /// The socket, to wait for.
