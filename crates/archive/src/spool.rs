@@ -3,10 +3,14 @@
 //! A segment is written as two plain files in `.open/`, and closed by a third that holds its counts. Sealing compresses, hashes,
 //! chains and signs it, in an order in which the plug may be pulled anywhere:
 //!
-//! 1. the plain files are synced, their counts put in place: the segment is closed;
-//! 2. the compressed parts are written, synced, put in place;
-//! 3. the manifest is put in place: the segment exists;
-//! 4. the plain files go.
+//! 1. the counts are written: the segment is closed;
+//! 2. the plain files are synced; what is shorter then than the counts say was lost with the power, and the segment is a recovered one;
+//! 3. the compressed parts are written, synced, put in place;
+//! 4. the manifest is put in place: the segment exists;
+//! 5. the plain files go.
+//!
+//! Who writes does the first step and never waits for the disk: syncing, now and then ([`sync_open`]) and at the end, is the business of
+//! who seals.
 //!
 //! Whoever starts on a spool does again what was not done: see [`Spool::open`].
 
@@ -19,7 +23,7 @@ use trapline_wire::{LinkType, Time};
 
 use crate::disk::{Disk, Reading, UNFINISHED};
 use crate::manifest::{self, CAPTURE, FORMAT, Identity, LINES, Manifest, Packets, Refused, hash, part_name};
-use crate::segment::{compress, lines, tally};
+use crate::segment::{Tally, compress, lines, tally};
 
 /// How large and how old a segment becomes, and how much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ struct Closed {
     closed_ns: Time,
     dropped: u64,
     records_dropped: u64,
+    /// Bytes of its capture and its records.
+    bytes: [u64; 2],
     /// Whether nobody closed it: it was found at a start.
     recovered: bool,
 }
@@ -182,7 +188,8 @@ impl<D: Disk> Spool<D> {
                 remove_open(&mut disk, sequence)?;
                 continue;
             }
-            if exists(&disk, &names[2])? {
+            // Counts that were written when the power went may be there in part.
+            if read_closed(&disk, &names[2])?.is_some() {
                 continue;
             }
             recover(&mut disk, &names, now, recovered)?;
@@ -314,21 +321,6 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Makes what was taken so far last.
-    ///
-    /// # Errors
-    /// Where the disk fails.
-    pub fn sync(&mut self) -> Result<(), SpoolError> {
-        self.flush();
-        let Some(open) = &self.open else { return Ok(()) };
-        for (name, written) in open_names(open.sequence).iter().zip(open.written) {
-            if written > 0 {
-                self.disk.sync(name).map_err(disk_error(name))?;
-            }
-        }
-        self.disk.sync_names().map_err(disk_error(OPEN))
-    }
-
     /// The number of the segment that is open.
     pub fn open_sequence(&self) -> Option<u64> {
         self.open.as_ref().map(|open| open.sequence)
@@ -365,15 +357,14 @@ impl<D: Disk> Spool<D> {
             // A capture without a packet is one still: its first block.
             open.is_ending = true;
         }
-        let synced = self.sync();
+        self.flush();
         let Some(open) = self.open.take() else { return Ok(done) };
-        if let Err(error) = synced {
-            self.open = Some(open);
-            return Err(error);
-        }
-        let Open { sequence, begun_ns, dropped, records_dropped, .. } = open;
-        let counts = Closed { begun_ns, closed_ns: now, dropped, records_dropped, recovered: false };
-        // From here on nothing is added to it, whether the disk takes the next steps or not.
+        let Open { sequence, begun_ns, mut dropped, mut records_dropped, written: bytes, .. } = open;
+        // Lines that still wait find no room any more; packets were counted already.
+        records_dropped += open.waiting[1].iter().filter(|byte| **byte == b'\n').count() as u64;
+        dropped += open.packets_waiting;
+        let counts = Closed { begun_ns, closed_ns: now, dropped, records_dropped, bytes, recovered: false };
+        // From here on nothing is added to it, whether the disk takes the next step or not.
         self.closing = Some((sequence, counts));
         done.extend(self.finish_closing()?);
         Ok(done)
@@ -385,13 +376,38 @@ impl<D: Disk> Spool<D> {
         let [capture, records, closed] = open_names(sequence);
         for name in [&capture, &records] {
             // Both exist, even where nothing was in one of them.
-            self.disk.append(name, b"").and_then(|()| self.disk.sync(name)).map_err(disk_error(name))?;
+            self.disk.append(name, b"").map_err(disk_error(name))?;
         }
+        let unfinished = format!("{closed}{UNFINISHED}");
         let text = serde_json::to_string(&counts).unwrap_or_default();
-        self.disk.put(&closed, text.as_bytes()).map_err(disk_error(&closed))?;
+        self.disk.remove(&unfinished).map_err(disk_error(&closed))?;
+        self.disk.append(&unfinished, text.as_bytes()).map_err(disk_error(&closed))?;
+        self.disk.rename(&unfinished, &closed).map_err(disk_error(&closed))?;
         self.closing = None;
         Ok(vec![sequence])
     }
+}
+
+/// The counts of a segment; nothing where they are not there, or not whole.
+fn read_closed<D: Disk>(disk: &D, name: &str) -> Result<Option<Closed>, SpoolError> {
+    if !exists(disk, name)? {
+        return Ok(None);
+    }
+    let text = disk.read(name, manifest::LONGEST).map_err(disk_error(name))?;
+    Ok(serde_json::from_slice(&text).ok())
+}
+
+/// Makes what was written so far last, of all segments that are not sealed.
+///
+/// # Errors
+/// Where the disk fails.
+pub fn sync_open<D: Disk>(disk: &mut D) -> Result<(), SpoolError> {
+    for (name, _) in disk.list().map_err(disk_error(OPEN))? {
+        if name.starts_with(OPEN) && !name.ends_with(UNFINISHED) {
+            disk.sync(&name).map_err(disk_error(&name))?;
+        }
+    }
+    disk.sync_names().map_err(disk_error(OPEN))
 }
 
 /// Removes parts whose manifest went before them ([`forget`]). Parts behind the last manifest are sealed again.
@@ -424,8 +440,20 @@ fn open_sequences<D: Disk>(disk: &D) -> Result<BTreeSet<u64>, SpoolError> {
 /// Cuts the files of a segment that nobody closed to what is whole, says so in its records, and closes it.
 fn recover<D: Disk>(disk: &mut D, names: &[String; 3], now: Time, recovered: &str) -> Result<(), SpoolError> {
     let [capture, records, closed] = names;
+    let counted = cut_to_whole(disk, capture, records)?;
+    let line = format!("{recovered}\n");
+    disk.append(records, line.as_bytes()).map_err(disk_error(records))?;
+    disk.sync(records).map_err(disk_error(records))?;
+    let begun_ns = counted.first_ns.unwrap_or(now);
+    let counts =
+        Closed { begun_ns, closed_ns: now, dropped: 0, records_dropped: 0, bytes: [0, 0], recovered: true };
+    let text = serde_json::to_string(&counts).unwrap_or_default();
+    disk.put(closed, text.as_bytes()).map_err(disk_error(closed))
+}
+
+/// Cuts a capture and records to whole blocks and lines; both exist afterwards.
+fn cut_to_whole<D: Disk>(disk: &mut D, capture: &str, records: &str) -> Result<Tally, SpoolError> {
     for name in [capture, records] {
-        // Where it does not exist yet.
         disk.append(name, b"").map_err(disk_error(name))?;
     }
     let counted = tally(Reading::of(disk, capture)).map_err(disk_error(capture))?;
@@ -437,15 +465,10 @@ fn recover<D: Disk>(disk: &mut D, names: &[String; 3], now: Time, recovered: &st
         Writer::new(&mut first);
         disk.append(capture, &first).map_err(disk_error(capture))?;
     }
-    let line = format!("{recovered}\n");
-    disk.append(records, line.as_bytes()).map_err(disk_error(records))?;
     for name in [capture, records] {
         disk.sync(name).map_err(disk_error(name))?;
     }
-    let begun_ns = counted.first_ns.unwrap_or(now);
-    let counts = Closed { begun_ns, closed_ns: now, dropped: 0, records_dropped: 0, recovered: true };
-    let text = serde_json::to_string(&counts).unwrap_or_default();
-    disk.put(closed, text.as_bytes()).map_err(disk_error(closed))
+    Ok(counted)
 }
 
 /// The last manifest of a sensor on a disk.
@@ -484,7 +507,7 @@ pub fn sealed<D: Disk>(disk: &D, sensor: &str) -> Result<Vec<u64>, SpoolError> {
 pub fn to_seal<D: Disk>(disk: &D) -> Result<Vec<u64>, SpoolError> {
     let mut closed = Vec::new();
     for sequence in open_sequences(disk)? {
-        if exists(disk, &open_names(sequence)[2])? {
+        if read_closed(disk, &open_names(sequence)[2])?.is_some() {
             closed.push(sequence);
         }
     }
@@ -510,10 +533,20 @@ pub fn seal<D: Disk>(
         remove_open(disk, sequence)?;
         return Ok(last);
     }
-    let text = disk.read(&closed, manifest::LONGEST).map_err(disk_error(&closed))?;
-    let counts: Closed =
-        serde_json::from_slice(&text).map_err(|e| disk_error(&closed)(io::Error::other(e.to_string())))?;
-    let counted = tally(Reading::of(disk, &capture)).map_err(disk_error(&capture))?;
+    let counts = read_closed(disk, &closed)?
+        .ok_or_else(|| disk_error(&closed)(io::Error::other("the segment is not closed")))?;
+    sync_open(disk)?;
+    let length = |name: &str| -> Result<u64, SpoolError> {
+        let files = disk.list().map_err(disk_error(name))?;
+        Ok(files.iter().find(|(there, _)| there == name).map_or(0, |(_, length)| *length))
+    };
+    let lost = length(&capture)? < counts.bytes[0] || length(&records)? < counts.bytes[1];
+    let mut counted = tally(Reading::of(disk, &capture)).map_err(disk_error(&capture))?;
+    // Of what was not synced when the power went, the middle may be missing too.
+    let torn = counted.whole < counts.bytes[0];
+    if lost || torn {
+        counted = cut_to_whole(disk, &capture, &records)?;
+    }
     let (line_count, _) = lines(Reading::of(disk, &records)).map_err(disk_error(&records))?;
     let before = last.map(|(_, text)| hash(&text));
 
@@ -543,7 +576,7 @@ pub fn seal<D: Disk>(
         wire_bytes: counted.wire_bytes,
         records: line_count,
         records_dropped: counts.records_dropped,
-        recovered: counts.recovered,
+        recovered: counts.recovered || lost || torn,
         capture: capture_part,
         lines: lines_part,
         before,

@@ -279,7 +279,8 @@ impl World {
 
     fn sync(&mut self) {
         let Some(spool) = &mut self.spool else { return };
-        if spool.sync().is_ok() {
+        spool.flush();
+        if spool::sync_open(&mut self.disk.clone()).is_ok() {
             self.lasting.extend(self.since_sync.drain(..));
         }
     }
@@ -289,12 +290,9 @@ impl World {
         let Some(spool) = &mut self.spool else { return };
         // What the segment holds that is open: it is closed now, or by a later call, but gets nothing more.
         let before = spool.open_sequence();
-        let closed = spool.close(now).is_ok();
+        let _ = spool.close(now);
         if before.is_some() && spool.open_sequence() != before {
             self.closed.insert(before.unwrap_or(0), std::mem::take(&mut self.in_open));
-        }
-        if closed {
-            self.lasting.extend(self.since_sync.drain(..));
         }
     }
 

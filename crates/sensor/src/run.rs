@@ -292,6 +292,9 @@ impl Keeper {
     }
 }
 
+/// How often what the sensor writes is made to last when the plug is pulled.
+const SYNC: Time = 1_000_000_000;
+
 /// Seals what the sensor closes, until the pipe that it hears it by ends.
 ///
 /// # Errors
@@ -305,7 +308,7 @@ pub fn keep(options: &Options) -> Result<(), String> {
     let keeps = Keeps { user, writes: &[&options.spool], reads: &[] };
     privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
     let mut disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let mut told = None;
+    let (mut told, mut synced) = (None, now());
     let mut byte = [0; 64];
     loop {
         let heard = io::stdin().read(&mut byte);
@@ -313,7 +316,11 @@ pub fn keep(options: &Options) -> Result<(), String> {
         if heard.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             continue;
         }
-        let trouble = seal_all(&mut disk, &identity).err();
+        let mut trouble = seal_all(&mut disk, &identity).err();
+        if (now() - synced).abs() >= SYNC {
+            synced = now();
+            trouble = trouble.or(spool::sync_open(&mut disk).err().map(|e| e.to_string()));
+        }
         if trouble != told {
             log(trouble.as_deref().unwrap_or("sealing goes on"));
             told = trouble;

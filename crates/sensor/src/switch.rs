@@ -17,15 +17,15 @@ pub const UPLINK: &str = "uplink";
 pub struct Paces {
     /// It is given to the system, which keeps it when this process is killed.
     pub flush: Time,
-    /// It is made to last when the plug is pulled.
-    pub sync: Time,
+    /// Room and lost packets are looked at.
+    pub look: Time,
 }
 
 impl Paces {
     /// On a wire.
-    pub const ON_A_WIRE: Paces = Paces { flush: 100_000_000, sync: 1_000_000_000 };
+    pub const ON_A_WIRE: Paces = Paces { flush: 100_000_000, look: 1_000_000_000 };
     /// Where time jumps, and whoever is killed begins anew.
-    pub const NEVER: Paces = Paces { flush: Time::MAX, sync: Time::MAX };
+    pub const NEVER: Paces = Paces { flush: Time::MAX, look: Time::MAX };
 }
 
 /// The switch, with what is plugged in.
@@ -35,7 +35,7 @@ pub struct Switch<D> {
     decoys: Decoys,
     spool: Spool<D>,
     out: Frames,
-    synced: Time,
+    looked: Time,
     flushed: Time,
     paces: Paces,
     next_change: Option<Time>,
@@ -55,7 +55,7 @@ impl<D: Disk> Switch<D> {
             decoys,
             spool,
             out: Frames::default(),
-            synced: now,
+            looked: now,
             flushed: now,
             paces,
             next_change,
@@ -91,10 +91,10 @@ impl<D: Disk> Switch<D> {
             self.flushed = now;
         }
         let due = self.spool.is_due(now);
-        if due || (now - self.synced).abs() >= self.paces.sync {
+        if due || (now - self.looked).abs() >= self.paces.look {
             self.spool.lost(now, lost());
-            self.synced = now;
-            let done = if due { self.spool.close(now).map(|_| ()) } else { self.spool.sync() };
+            self.looked = now;
+            let done = if due { self.spool.close(now).map(|_| ()) } else { Ok(()) };
             self.note(now, done);
         }
     }
@@ -102,7 +102,7 @@ impl<D: Disk> Switch<D> {
     /// When [`Switch::on_time`] is to be called at the latest.
     pub fn next(&self) -> Time {
         let care =
-            (self.synced.saturating_add(self.paces.sync)).min(self.flushed.saturating_add(self.paces.flush));
+            (self.looked.saturating_add(self.paces.look)).min(self.flushed.saturating_add(self.paces.flush));
         self.due().unwrap_or(Time::MAX).min(care)
     }
 
