@@ -1,5 +1,7 @@
 //! `trapline demo`
 
+mod attack;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,7 @@ use crate::ui::Ui;
 ///
 /// The paper's three decoys are switched on and meet its attackers, day after day on a clock that jumps, so that a month takes seconds. What
 /// they say to each other is sealed in segments, verified, counted and asked about; every command that does so is shown. It needs no
-/// root and touches no network.
+/// root and touches no network. With --attack the attacker is you.
 #[derive(Args)]
 pub struct DemoArgs {
     /// Days of 2003 to play, from 1 March on
@@ -35,6 +37,9 @@ pub struct DemoArgs {
     /// Another seed than the scenario's own
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// A shell beside the decoys, in a network namespace of their own, on the real clock
+    #[arg(long, conflicts_with_all = ["days", "scale", "seed"])]
+    attack: bool,
     /// Folder for what is made; it must not exist yet, or be of an earlier demo
     #[arg(short, long, value_name = "DIR", default_value = "trapline-demo")]
     output: PathBuf,
@@ -52,6 +57,9 @@ pub fn demo(
     args: &DemoArgs,
     run: impl Fn(&[&str]) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
+    if let Some(folder) = std::env::var_os(attack::INSIDE).filter(|_| args.attack) {
+        return attack::inside(ui, Path::new(&folder));
+    }
     let failed = |path: &Path| {
         let path = path.display().to_string();
         move |e: std::io::Error| CommandError::new(format!("{path}: {e}"))
@@ -66,6 +74,10 @@ pub fn demo(
     }
     fs::create_dir_all(folder).map_err(failed(folder))?;
     fs::write(folder.join(MARK), "").map_err(failed(folder))?;
+    if args.attack {
+        attack::outside(folder)?;
+        return ask(ui, folder, None, &["overview", "sequences", "logins", "tools"], run);
+    }
 
     let plan = folder.join("planned");
     let bar = ui.progress("planning attackers");
@@ -93,26 +105,32 @@ pub fn demo(
         played.segments,
     ))?;
 
+    ask(ui, folder, places.as_deref(), &["overview", "sequences", "logins"], run)
+}
+
+/// Verifies and counts what is in the spool, and asks these questions; every command is shown.
+fn ask(
+    ui: &Ui,
+    folder: &Path,
+    places: Option<&Path>,
+    questions: &[&str],
+    run: impl Fn(&[&str]) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let path = |name: &str| folder.join(name).display().to_string();
     let (spool, data, page) = (path("spool"), path("data"), format!("{}.html", folder.display()));
-    let platform = platform.display().to_string();
+    let platform = path("platform.toml");
     let places = places.map(|places| places.display().to_string());
     let geo: Vec<&str> = places.iter().flat_map(|places| ["--geo", places]).collect();
-    let say = |words: &[&str]| {
-        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-        ui.print(&format!("\n$ trapline {}\n", words.join(" ")))
-    };
-    let ingest = [&["ingest", &spool, "--platform", &platform, "--data", &data][..], &geo].concat();
-    for words in [
-        &["verify", &spool][..],
-        &ingest,
-        &["ask", "overview", "--data", &data],
-        &["ask", "sequences", "--data", &data],
-        &["ask", "logins", "--data", &data],
-        &["report", "--data", &data, "-o", &page],
-    ] {
-        say(words)?;
-        run(words)?;
+    let mut commands = vec![
+        vec!["verify", &spool],
+        [&["ingest", &spool, "--platform", &platform, "--data", &data][..], &geo].concat(),
+    ];
+    commands.extend(questions.iter().map(|question| vec!["ask", question, "--data", &data]));
+    commands.push(vec!["report", "--data", &data, "-o", &page]);
+    for words in commands {
+        let shown: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        ui.print(&format!("\n$ trapline {}\n", shown.join(" ")))?;
+        run(&words)?;
     }
     ui.print(&format!(
         "\nOpen {page} in a browser. Segments are in {spool}, tables in {data}: ask them more, trapline ask lists the questions.\n"
