@@ -479,6 +479,16 @@ pub fn head<D: Disk>(disk: &D, sensor: &str) -> Result<Option<Manifest>, SpoolEr
     Ok(head_text(disk, sensor)?.map(|(manifest, _)| manifest))
 }
 
+/// The manifest of a segment.
+///
+/// # Errors
+/// Where the disk fails, or it is not right.
+pub fn manifest<D: Disk>(disk: &D, sensor: &str, sequence: u64) -> Result<Manifest, SpoolError> {
+    let name = manifest::manifest_name(sensor, sequence);
+    let text = disk.read(&name, manifest::LONGEST).map_err(disk_error(&name))?;
+    Manifest::read_own(&text).map_err(|cause| SpoolError::Manifest { name, cause })
+}
+
 /// The last manifest with its text.
 fn head_text<D: Disk>(disk: &D, sensor: &str) -> Result<Option<(Manifest, Vec<u8>)>, SpoolError> {
     let Some(sequence) = sealed(disk, sensor)?.last().copied() else { return Ok(None) };

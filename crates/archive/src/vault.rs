@@ -6,6 +6,7 @@ use std::io;
 use crate::disk::{Disk, UNFINISHED};
 use crate::manifest::{CAPTURE, LINES, Manifest, Refused, hash, is_sensor_name, manifest_name, part_name};
 use crate::segment::hash_of;
+use crate::ship::{Ask, Told};
 use crate::spool::{SpoolError, head, sealed};
 
 /// Which part of a segment.
@@ -244,6 +245,17 @@ impl<D: Disk> Vault<D> {
         self.disk.sync_names().map_err(disk_error(sensor))?;
         self.disk.put(&name, text).map_err(disk_error(&name))?;
         Ok(Progress { sequence, hash: Some(hash(text)) })
+    }
+
+    /// Answers a question of a sensor that was enrolled with this key.
+    pub fn answer(&mut self, sensor: &str, key: &str, ask: &Ask) -> Told {
+        let told = match ask {
+            Ask::Progress => self.progress(sensor).map(Told::Progress),
+            Ask::Held(part) => self.held(sensor, part).map(Told::Held),
+            Ask::Add { part, offset, bytes } => self.add(sensor, part, *offset, bytes).map(Told::Held),
+            Ask::Accept { text } => self.accept(sensor, key, text).map(Told::Progress),
+        };
+        told.unwrap_or_else(|error| Told::Failed(error.to_string()))
     }
 
     /// The segments of a sensor that are here.

@@ -345,8 +345,9 @@ impl World {
             match self.mail.swap_remove(place).1 {
                 Mail::Question(number, ask) => {
                     // A vault that is not there answers nothing.
-                    let Some(told) = self.vault.as_mut().map(|vault| answer(vault, &self.identity, &ask))
-                    else {
+                    let public = self.identity.public();
+                    let told = self.vault.as_mut().map(|vault| vault.answer(SENSOR, &public, &ask));
+                    let Some(told) = told else {
                         continue;
                     };
                     self.send(|| Mail::Answer(number, told.clone()));
@@ -482,16 +483,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn answer(vault: &mut Vault<SimDisk>, identity: &Identity, ask: &Ask) -> Told {
-    let told = match ask {
-        Ask::Progress => vault.progress(SENSOR).map(Told::Progress),
-        Ask::Held(part) => vault.held(SENSOR, part).map(Told::Held),
-        Ask::Add { part, offset, bytes } => vault.add(SENSOR, part, *offset, bytes).map(Told::Held),
-        Ask::Accept { text } => vault.accept(SENSOR, &identity.public(), text).map(Told::Progress),
-    };
-    told.unwrap_or_else(|error| Told::Failed(error.to_string()))
 }
 
 /// The numbers that the packets of a segment carry.

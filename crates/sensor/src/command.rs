@@ -28,6 +28,8 @@ Options:
   --name NAME               the sensor's name [default: the platform's]
   --user NAME               the user that it becomes [default: trapline, or nobody]
   --nmap-database FILE      for personas named nmap:NAME [default: /usr/share/nmap/nmap-os-db]
+  --vault DIR               ship sealed segments to the vault in DIR (another disk, a mounted share); file:///DIR is the same
+  --keep-days N             days that a segment stays in the spool at least, after the vault has it [default: 7]
   --segment-mb N            a capture of that many megabytes is sealed [default: 64]
   --segment-s N             so is one that was begun so many seconds ago [default: 900]
   --spool-mb N              room for all segments, in megabytes [default: 8192]
@@ -82,6 +84,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
     let wrong = |error: lexopt::Error| error.to_string();
     let path = |parser: &mut lexopt::Parser| parser.value().map(PathBuf::from).map_err(wrong);
     let text = |parser: &mut lexopt::Parser| parser.value().and_then(|v| v.string()).map_err(wrong);
+    let (mut vault, mut keep_days) = (None, 7u32);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Short('h') | Long("help") => return Ok(Wanted::Text(HELP.into())),
@@ -91,6 +94,8 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
             Long("platform") => platform = Some(path(&mut parser)?),
             Long("spool") => spool = Some(path(&mut parser)?),
             Long("identity") => identity = Some(path(&mut parser)?),
+            Long("vault") => vault = Some(folder_of(&text(&mut parser)?)?),
+            Long("keep-days") => keep_days = parser.value().and_then(|v| v.parse()).map_err(wrong)?,
             Long("nmap-database") => nmap = path(&mut parser)?,
             Long("interface") => interface = Some(text(&mut parser)?),
             Long("name") => name = Some(text(&mut parser)?),
@@ -126,8 +131,18 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
     });
     let platform = platform.ok_or_else(|| missing("--platform"))?;
     let interface = if keeps { String::new() } else { interface.ok_or_else(|| missing("--interface"))? };
-    let options = Options { interface, platform, spool, identity, name, nmap, user, limits };
+    let keep_ns = i64::from(keep_days) * 86_400 * 1_000_000_000;
+    let options = Options { interface, platform, spool, identity, name, nmap, user, vault, keep_ns, limits };
     Ok(if keeps { Wanted::Keep(options) } else { Wanted::Run(options) })
+}
+
+/// The folder that a vault's address names.
+fn folder_of(vault: &str) -> Result<PathBuf, String> {
+    match vault.split_once("://") {
+        None => Ok(vault.into()),
+        Some(("file", path)) if path.starts_with('/') => Ok(path.into()),
+        Some((scheme, _)) => Err(format!("--vault {scheme}://: this version ships to folders, file:///DIR")),
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +166,7 @@ mod tests {
             ("run --interface i --spool s", "--platform is missing"),
             ("run --spool s --segment-mb 0", "--segment-mb is 0"),
             ("run --speed", "--speed"),
+            ("run --vault https://vault.example/", "ships to folders"),
         ] {
             assert!(told(line).unwrap_err().contains(why), "{line}: {:?}", told(line));
         }

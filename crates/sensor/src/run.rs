@@ -14,8 +14,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use trapline_archive::manifest::is_sensor_name;
+use trapline_archive::ship::{Shipper, Told};
 use trapline_archive::spool::{self, Limits};
-use trapline_archive::{Folder, Identity, Spool};
+use trapline_archive::vault::Quota;
+use trapline_archive::{Folder, Identity, Spool, Vault};
 use trapline_platform::Platform;
 use trapline_wire::Time;
 
@@ -41,6 +43,10 @@ pub struct Options {
     pub nmap: PathBuf,
     /// The user that it becomes.
     pub user: Option<String>,
+    /// The folder of a vault that sealed segments are shipped to.
+    pub vault: Option<PathBuf>,
+    /// How long a segment stays in the spool at least, after the vault has it.
+    pub keep_ns: Time,
     /// How large and old segments become, and how much room there is.
     pub limits: Limits,
 }
@@ -67,6 +73,9 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let (seed, identity) = identity(options)?;
     let setup = read_setup(options, seed)?;
     let lock = lock(&options.spool)?;
+    if let Some(vault) = &options.vault {
+        fs::create_dir_all(vault.join(&identity.sensor)).map_err(|e| format!("{}: {e}", vault.display()))?;
+    }
     let user = match &options.user {
         Some(name) => Some(User::named(&[name]).ok_or_else(|| format!("this machine has no user {name:?}"))?),
         None => User::named(&["trapline", "nobody"]),
@@ -74,6 +83,10 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     if let Some(User { id, group }) = user.filter(|_| privileges::is_root()) {
         let _ = chown(&options.spool, Some(id), Some(group));
         own_all(&options.spool, id, group);
+        if let Some(vault) = &options.vault {
+            let _ = chown(vault, Some(id), Some(group));
+            own_all(vault, id, group);
+        }
     }
     let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
     let mut keeper =
@@ -266,6 +279,10 @@ impl Keeper {
         command.arg("keep").arg("--spool").arg(&options.spool).arg("--identity").arg(&options.identity);
         command.arg("--name").arg(&identity.sensor).arg("--platform").arg(&options.platform);
         command.args(options.user.iter().flat_map(|user| ["--user", user]));
+        if let Some(vault) = &options.vault {
+            command.arg("--vault").arg(vault);
+        }
+        command.arg("--keep-days").arg((options.keep_ns / DAY).to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         let pipe = child.stdin.take();
         Ok(Keeper { child, pipe, poked: 0 })
@@ -305,9 +322,12 @@ pub fn keep(options: &Options) -> Result<(), String> {
         Some(name) => User::named(&[name]),
         None => User::named(&["trapline", "nobody"]),
     };
-    let keeps = Keeps { user, writes: &[&options.spool], reads: &[] };
+    let vault_folder = options.vault.as_deref();
+    let writes: Vec<&Path> = std::iter::once(options.spool.as_path()).chain(vault_folder).collect();
+    let keeps = Keeps { user, writes: &writes, reads: &[] };
     privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
     let mut disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
+    let mut shipping = vault_folder.map(|folder| Shipping::to(folder, &identity));
     let (mut told, mut synced) = (None, now());
     let mut byte = [0; 64];
     loop {
@@ -321,13 +341,88 @@ pub fn keep(options: &Options) -> Result<(), String> {
             synced = now();
             trouble = trouble.or(spool::sync_open(&mut disk).err().map(|e| e.to_string()));
         }
+        if let Some(shipping) = &mut shipping {
+            trouble = trouble.or(shipping.go_on(&mut disk, options.keep_ns));
+        }
         if trouble != told {
-            log(trouble.as_deref().unwrap_or("sealing goes on"));
+            log(trouble.as_deref().unwrap_or("sealing and shipping go on"));
             told = trouble;
         }
         if matches!(heard, Ok(0) | Err(_)) {
             return told.map_or(Ok(()), Err);
         }
+    }
+}
+
+const DAY: Time = 86_400 * 1_000_000_000;
+
+/// On the way to a vault.
+struct Shipping<'a> {
+    shipper: Shipper,
+    vault: Result<Vault<Folder>, String>,
+    folder: &'a Path,
+    identity: &'a Identity,
+    public: String,
+    acknowledged: u64,
+}
+
+impl<'a> Shipping<'a> {
+    fn to(folder: &'a Path, identity: &'a Identity) -> Self {
+        let vault = Err("the vault was not looked at yet".to_owned());
+        Shipping {
+            shipper: Shipper::default(),
+            vault,
+            folder,
+            identity,
+            public: identity.public(),
+            acknowledged: 0,
+        }
+    }
+
+    /// Ships what can be shipped now, and forgets what was shipped long enough ago; says what is in the way.
+    fn go_on(&mut self, disk: &mut Folder, keep_ns: Time) -> Option<String> {
+        /// Questions between two looks at what is to be sealed.
+        const AT_ONCE: usize = 64;
+        let sensor = self.identity.sensor.as_str();
+        for _ in 0..AT_ONCE {
+            let ask = match self.shipper.next(disk, sensor, now()) {
+                Ok(Some(ask)) => ask,
+                Ok(None) => break,
+                Err(error) => return Some(error.to_string()),
+            };
+            // A folder that was away is not made anew: it may be a disk that is not mounted.
+            if !self.folder.join(sensor).is_dir() {
+                self.vault = Err(format!("{}: the vault is away", self.folder.display()));
+            } else if self.vault.is_err() {
+                let opened = Folder::at(self.folder).map(|disk| Vault::new(disk, Quota::default()));
+                self.vault = opened.map_err(|e| format!("{}: {e}", self.folder.display()));
+            }
+            let told = match &mut self.vault {
+                Ok(vault) => vault.answer(sensor, &self.public, &ask),
+                Err(why) => Told::Failed(why.clone()),
+            };
+            self.shipper.told(&ask, told, now());
+        }
+        let acknowledged = self.shipper.acknowledged().unwrap_or(0);
+        if acknowledged > self.acknowledged {
+            log(&format!("the vault has everything up to segment {acknowledged}"));
+            self.acknowledged = acknowledged;
+            if let Err(error) = self.forget(disk, keep_ns) {
+                return Some(error.to_string());
+            }
+        }
+        self.shipper.trouble.clone()
+    }
+
+    fn forget(&self, disk: &mut Folder, keep_ns: Time) -> Result<(), spool::SpoolError> {
+        for sequence in spool::sealed(disk, &self.identity.sensor)? {
+            let manifest = spool::manifest(disk, &self.identity.sensor, sequence)?;
+            if sequence > self.acknowledged || now() - manifest.sealed_ns < keep_ns {
+                break;
+            }
+            spool::forget(disk, &manifest)?;
+        }
+        Ok(())
     }
 }
 

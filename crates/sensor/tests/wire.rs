@@ -379,6 +379,37 @@ fn a_port_opens_when_its_platform_file_says_so() {
 }
 
 #[test]
+fn a_vault_that_was_away_gets_everything_in_the_end() {
+    on_a_wire("v", |wire| {
+        let (vault, away) = (wire.file("vault"), wire.file("away"));
+        let to = vault.display().to_string();
+        let (sensor, _) = wire.start(&["--segment-s", "1", "--keep-days", "0", "--vault", &to])?;
+        let wait_for = |words: &str| {
+            let begun = Instant::now();
+            while !wire.log().contains(words) {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{words}: {}", wire.log());
+                wire.peer("curl -s -m 2 http://10.9.1.11/ > /dev/null");
+            }
+        };
+        wait_for("up to segment 1");
+        fs::rename(&vault, &away).unwrap();
+        wait_for("the vault is away");
+        wait_for("sealed segment 4");
+        fs::rename(&away, &vault).unwrap();
+        wait_for("shipping go on");
+        assert!(sensor.end());
+        let folder = Folder::at(&vault).unwrap();
+        let verdict = verify(&folder, &Expected::default(), |_, _| ()).unwrap();
+        assert!(verdict.is_whole() && verdict.segments >= 4, "{:?}", verdict.findings);
+        // What the vault has, the spool forgot, but for the last one, which the next is chained to.
+        let spooled = spool::sealed(&Folder::at(wire.spool()).unwrap(), "eurecom").unwrap();
+        let kept = spool::sealed(&folder, "eurecom").unwrap();
+        assert_eq!(spooled, kept[kept.len() - 1..], "{}", wire.log());
+        Ok(())
+    });
+}
+
+#[test]
 fn an_interface_that_is_somebodys_own_is_refused() {
     on_a_wire("o", |wire| {
         sh(&format!("ip -n {} addr add 10.9.0.2/16 dev up0", wire.sensor))?;
