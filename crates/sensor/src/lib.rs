@@ -1,6 +1,6 @@
 //! Decoys on a wire.
 //!
-//! The sensor: [`setup`] makes decoys of a platform file, [`socket`] is the wire, [`switch`] what passes over it, [`privileges`] what is
+//! The sensor: [`setup`] makes decoys of a platform file, [`socket`] is the wire, [`switch`] what passes over it, [`claims`] whose an address is, [`privileges`] what is
 //! given up first, [`run`] all of it.
 //! [`link`] is a wire for planned attackers, with a time of its own.
 //!
@@ -9,6 +9,7 @@
 
 pub mod believed;
 pub mod bench;
+pub mod claims;
 pub mod command;
 pub mod link;
 pub mod privileges;

@@ -8,6 +8,7 @@ use trapline_archive::spool::{Room, Spool, SpoolError};
 use trapline_decoy::{Decoys, Frames};
 use trapline_wire::Time;
 
+use crate::claims::{Change, Claims};
 use crate::setup::Setup;
 
 /// The interface in the capture that everything came in by that no host of ours sent.
@@ -33,6 +34,7 @@ impl Paces {
 pub struct Switch<D> {
     setup: Setup,
     decoys: Decoys,
+    claims: Claims,
     spool: Spool<D>,
     out: Frames,
     looked: Time,
@@ -50,7 +52,9 @@ impl<D: Disk> Switch<D> {
     /// The hosts of a platform before a spool.
     pub fn new(setup: Setup, decoys: Decoys, spool: Spool<D>, now: Time, paces: Paces) -> Self {
         let next_change = setup.next_change(now);
+        let claims = claims(&setup);
         Switch {
+            claims,
             setup,
             decoys,
             spool,
@@ -73,8 +77,20 @@ impl<D: Disk> Switch<D> {
     /// A frame from the uplink; `send` takes what the hosts say to it.
     pub fn on_frame(&mut self, time: Time, frame: &[u8], send: impl FnMut(&[u8])) {
         self.spool.frame(UPLINK, time, frame);
-        self.decoys.on_frame(time, frame, &mut self.out);
-        self.go(time, send);
+        let (heard, change) = self.claims.hear(time, frame);
+        match change {
+            Some(Change::Claimed(address)) => {
+                self.event(time, "claimed", &[("address", &address.to_string())])
+            }
+            Some(Change::GivenBack(address)) => {
+                self.event(time, "given-back", &[("address", &address.to_string())])
+            }
+            None => {}
+        }
+        if heard {
+            self.decoys.on_frame(time, frame, &mut self.out);
+            self.go(time, send);
+        }
     }
 
     /// Time passes: what hosts do by themselves, records, what is due in the spool. `lost` is how many frames the kernel dropped since the
@@ -127,6 +143,7 @@ impl<D: Disk> Switch<D> {
         } else {
             self.decoys = setup.decoys(now)?;
             self.next_change = setup.next_change(now);
+            self.claims = claims(&setup);
             self.setup = setup;
         }
         self.event(now, "reloaded", &[]);
@@ -195,6 +212,11 @@ impl<D: Disk> Switch<D> {
             self.event(now, "room", &[("room", word)]);
         }
     }
+}
+
+fn claims(setup: &Setup) -> Claims {
+    let platform = setup.platform();
+    Claims::new(platform.claim, platform.hosts.iter().flat_map(|host| host.addresses.iter().copied()))
 }
 
 /// A line about the sensor itself, as JSON.
