@@ -231,7 +231,13 @@ impl Disk for Folder {
                 if let (true, Ok(name)) =
                     (entry.file_type()?.is_file(), entry.path().strip_prefix(&self.root))
                 {
-                    all.push((name.to_string_lossy().into_owned(), entry.metadata()?.len()));
+                    let length = match entry.metadata() {
+                        Ok(metadata) => metadata.len(),
+                        // Another process took it away in between.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        Err(error) => return Err(error),
+                    };
+                    all.push((name.to_string_lossy().into_owned(), length));
                 }
             }
         }

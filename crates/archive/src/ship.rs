@@ -4,7 +4,7 @@
 use trapline_wire::Time;
 
 use crate::disk::Disk;
-use crate::manifest::{LONGEST, Manifest, manifest_name};
+use crate::manifest::{LONGEST, Manifest, hash, manifest_name};
 use crate::spool::{SpoolError, sealed};
 use crate::vault::{Kind, PartId, Progress};
 
@@ -83,6 +83,7 @@ impl Shipper {
         }
         let all = sealed(disk, sensor)?;
         let Some(progress) = &self.progress else { return Ok(Some(Ask::Progress)) };
+        self.check_chain(disk, sensor, progress, &all)?;
         let Some(sequence) = all.into_iter().find(|sequence| *sequence > progress.sequence) else {
             return Ok(None);
         };
@@ -105,6 +106,29 @@ impl Shipper {
             }
         }
         Ok(Some(Ask::Accept { text }))
+    }
+
+    /// What the vault has must be what the spool had: else nothing may be counted as shipped.
+    fn check_chain<D: Disk>(
+        &self,
+        disk: &D,
+        sensor: &str,
+        progress: &Progress,
+        all: &[u64],
+    ) -> Result<(), SpoolError> {
+        let other = || SpoolError::OtherChain { sensor: sensor.to_owned(), sequence: progress.sequence };
+        if progress.sequence > all.last().copied().unwrap_or(0) {
+            return Err(other());
+        }
+        if all.contains(&progress.sequence) {
+            let name = manifest_name(sensor, progress.sequence);
+            let text = disk.read(&name, LONGEST);
+            let text = text.map_err(|cause| SpoolError::Disk { name, cause })?;
+            if Some(hash(&text)) != progress.hash {
+                return Err(other());
+            }
+        }
+        Ok(())
     }
 
     /// Takes the answer to what was asked.

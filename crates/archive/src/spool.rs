@@ -74,6 +74,16 @@ pub enum SpoolError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The vault's chain is another one than the spool's.
+    #[error(
+        "the vault has segment {sequence} of {sensor}, and it is not the one of this spool: is it another sensor's, or a new spool? give the sensor another --name"
+    )]
+    OtherChain {
+        /// Whose.
+        sensor: String,
+        /// Up to where the vault is.
+        sequence: u64,
+    },
     /// A manifest that is not right.
     #[error("{name}: {cause}")]
     Manifest {
@@ -251,10 +261,10 @@ impl<D: Disk> Spool<D> {
         })
     }
 
-    /// Takes a frame of the interface of this name.
+    /// Takes a frame of the interface of this name, with its length on the wire.
     ///
     /// What finds no room is counted, never an error: the wire does not wait.
-    pub fn frame(&mut self, interface: &str, time: Time, data: &[u8]) {
+    pub fn frame(&mut self, interface: &str, time: Time, wire_len: u32, data: &[u8]) {
         let room = self.room;
         let open = self.current(time);
         if room == Room::None {
@@ -270,7 +280,7 @@ impl<D: Disk> Spool<D> {
             },
             |place| place as u32,
         );
-        open.writer.frame(&mut open.waiting[0], place, time, data.len() as u32, kept);
+        open.writer.frame(&mut open.waiting[0], place, time, wire_len, kept);
         open.packets_waiting += 1;
         if open.waiting[0].len() >= BUFFER {
             self.flush();
@@ -279,7 +289,12 @@ impl<D: Disk> Spool<D> {
 
     /// Takes a line of the records, without its end.
     pub fn record(&mut self, now: Time, line: &str) {
+        let room = self.room;
         let open = self.current(now);
+        if room == Room::None {
+            open.records_dropped += 1;
+            return;
+        }
         open.waiting[1].extend_from_slice(line.as_bytes());
         open.waiting[1].push(b'\n');
         if open.waiting[1].len() >= BUFFER {
@@ -329,7 +344,8 @@ impl<D: Disk> Spool<D> {
     /// Whether it is time to close the segment.
     pub fn is_due(&self, now: Time) -> bool {
         self.open.as_ref().is_some_and(|open| {
-            let bytes = open.written[0] + open.waiting[0].len() as u64;
+            let bytes =
+                open.written.iter().sum::<u64>() + open.waiting.iter().map(|w| w.len() as u64).sum::<u64>();
             // A clock that steps back makes a new segment too.
             bytes >= self.limits.segment_bytes || (now - open.begun_ns).abs() >= self.limits.segment_ns
         })
@@ -545,6 +561,10 @@ pub fn seal<D: Disk>(
     }
     let counts = read_closed(disk, &closed)?
         .ok_or_else(|| disk_error(&closed)(io::Error::other("the segment is not closed")))?;
+    for name in [&capture, &records] {
+        // Of what was not synced the name may be gone, though the counts are there.
+        disk.append(name, b"").map_err(disk_error(name))?;
+    }
     sync_open(disk)?;
     let length = |name: &str| -> Result<u64, SpoolError> {
         let files = disk.list().map_err(disk_error(name))?;

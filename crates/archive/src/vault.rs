@@ -173,10 +173,27 @@ impl<D: Disk> Vault<D> {
     pub fn add(&mut self, sensor: &str, part: &PartId, offset: u64, bytes: &[u8]) -> Result<u64, VaultError> {
         let held = self.held(sensor, part)?;
         let name = self.name(sensor, part)?;
-        if offset != held || self.list(sensor)?.iter().any(|(there, _)| *there == name) {
+        let files = self.list(sensor)?;
+        let next = self.progress(sensor)?.sequence + 1;
+        if part.sequence > next {
+            let (sensor, sequence) = (sensor.to_owned(), part.sequence);
+            return Err(VaultError::Refused { sensor, sequence, why: Why::Early(next) });
+        }
+        if part.sequence < next
+            || bytes.is_empty()
+            || offset != held
+            || files.iter().any(|(there, _)| *there == name)
+        {
             return Ok(held);
         }
-        let used: u64 = self.list(sensor)?.iter().map(|(_, length)| length).sum();
+        if held == 0 {
+            // One part of each kind is on its way; another one before it came to nothing.
+            let (end, own) = (format!(".{}{UNFINISHED}", part.kind.end()), format!("{name}{UNFINISHED}"));
+            for (other, _) in files.iter().filter(|(other, _)| other.ends_with(&end) && *other != own) {
+                self.disk.remove(other).map_err(disk_error(other))?;
+            }
+        }
+        let used: u64 = files.iter().map(|(_, length)| length).sum();
         let (used, length) = (used + bytes.len() as u64, held + bytes.len() as u64);
         if used > self.quota.bytes || length > self.quota.part_bytes {
             let why = Why::Quota { used, quota: self.quota.bytes };

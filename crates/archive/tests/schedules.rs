@@ -269,7 +269,8 @@ impl World {
         let length = 60 + self.random.below(400) as usize;
         let mut data = vec![self.random.bits() as u8; length];
         data[..8].copy_from_slice(&self.offered.to_be_bytes());
-        spool.frame(["uplink", "mach0", "mach1"][self.random.below(3) as usize], now, &data);
+        let interface = ["uplink", "mach0", "mach1"][self.random.below(3) as usize];
+        spool.frame(interface, now, data.len() as u32, &data);
         if self.random.below(4) == 0 {
             spool.record(now, &format!(r#"{{"n":{}}}"#, self.offered));
         }

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, verify,
+    ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, status,
+    verify,
 };
 use error::CommandError;
 use ui::Ui;
@@ -44,6 +45,7 @@ enum Command {
     Persona(persona::PersonaArgs),
     Sensor(sensor::SensorArgs),
     Verify(verify::VerifyArgs),
+    Status(status::StatusArgs),
     Sql(sql::SqlArgs),
     Simulate(simulate::SimulateArgs),
     Completions(completions::CompletionsArgs),
@@ -82,6 +84,7 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
         Command::Sensor(_) => Ok(()),
         Command::Verify(args) => verify::verify(ui, &args),
+        Command::Status(args) => status::status(ui, &args),
         Command::Demo(args) => demo::demo(ui, &args, |words| {
             let words = std::iter::once("trapline").chain(words.iter().copied());
             let cli = Cli::try_parse_from(words).map_err(|e| CommandError::new(e.to_string()))?;

@@ -68,6 +68,8 @@ fn an_archive_that_somebody_touched_is_told(folder: &Path) {
         assert!(told.contains(words), "{why}: {told}");
     };
     verify("untouched", 0, "whole");
+    let told = text(&trapline(folder, &["status", "trapline-demo/spool"], ""));
+    assert!(told.contains("eurecom           2003-03-01") && told.contains("segment 3 was sealed"), "{told}");
     let manifests = files(folder, ".json");
     let capture = files(folder, ".pcapng.zst").remove(0);
     let touch = |path: &Path, change: &dyn Fn(&mut Vec<u8>), words: &str| {

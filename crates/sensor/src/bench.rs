@@ -243,7 +243,7 @@ impl SynFlood {
         let mut hear = |socket: &mut crate::socket::Socket,
                         sent_at: &mut std::collections::HashMap<u64, Time>,
                         flood: &mut SynFlood| {
-            while let Some((at, frame)) = socket.next_frame() {
+            while let Some((at, _, frame)) = socket.next_frame() {
                 // The number of the connection is in the peer's address and port; of IPv4 without options.
                 let (Some(ip), Some(port), Some(bits)) =
                     (frame.get(30..34), frame.get(36..38), frame.get(47))

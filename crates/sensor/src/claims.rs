@@ -14,6 +14,8 @@ use trapline_wire::ipv6::Ipv6View;
 
 /// How long a question stays unanswered before an address counts as nobody's.
 pub const GRACE_NS: Time = 3_000_000_000;
+/// After this a question is forgotten: two of them hours apart say nothing about who is there.
+const FORGOTTEN_NS: Time = 12_000_000_000;
 
 /// What is known of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,18 +86,22 @@ impl Claims {
             let Some(known) = self.known.get_mut(&address) else { return (true, change) };
             match *known {
                 Some(Known::Ours) => return (true, change),
-                Some(Known::Asked(since)) if now - since >= GRACE_NS => {
+                Some(Known::Asked(since)) if (GRACE_NS..FORGOTTEN_NS).contains(&(now - since)) => {
                     *known = Some(Known::Ours);
                     return (true, change.or(Some(Change::Claimed(address))));
                 }
-                Some(Known::Asked(since)) if since <= now => {}
+                Some(Known::Asked(since)) if (0..GRACE_NS).contains(&(now - since)) => {}
                 Some(Known::Taken) => {}
-                // Asked for the first time, or by a clock that stepped back.
+                // Asked for the first time for long, or by a clock that stepped back.
                 _ => *known = Some(Known::Asked(now)),
             }
             return (false, change);
         }
         let to = receiver(frame);
+        // What is said to a group, all addresses would answer: only where all are ours.
+        if matches!(to, Some(IpAddr::V6(to)) if to.is_multicast()) {
+            return (self.known.values().all(|known| *known == Some(Known::Ours)), change);
+        }
         let is_ours = to.is_none_or(|to| self.known.get(&to).is_none_or(|known| *known == Some(Known::Ours)));
         (is_ours, change)
     }
@@ -121,9 +127,7 @@ fn words(frame: &[u8]) -> (bool, [Option<Word>; 2]) {
         let asks = frame.get(ETHERNET + 6..ETHERNET + 8) == Some(&REQUEST) && sender != target;
         return (true, [sender.map(Word::Speaks), target.filter(|_| asks).map(Word::Asks)]);
     }
-    if kind == Some(&IPV4) {
-        return (false, [v4(frame, ETHERNET + 12).map(Word::Speaks), None]);
-    }
+    // The sender of an IP packet may be forged from far away; only what neighbours say to each other counts.
     if kind != Some(&IPV6) {
         return (false, [None, None]);
     }
@@ -136,6 +140,10 @@ fn words(frame: &[u8]) -> (bool, [Option<Word>; 2]) {
     const ADVERTISEMENT: u8 = 136;
     let message = packet.payload();
     let target = message.get(8..24).and_then(|octets| <[u8; 16]>::try_from(octets).ok()).map(Ipv6Addr::from);
+    const FROM_THE_LINK: u8 = 255;
+    if packet.hop_limit() != FROM_THE_LINK {
+        return (false, [None, None]);
+    }
     match (packet.next_header(), message.first(), target) {
         (trapline_wire::protocol::ICMPV6, Some(&SOLICITATION), Some(target)) => {
             // Without an address of its own it asks whether this one is free: that is for its owner to say, and so is the answer.
@@ -144,7 +152,7 @@ fn words(frame: &[u8]) -> (bool, [Option<Word>; 2]) {
         (trapline_wire::protocol::ICMPV6, Some(&ADVERTISEMENT), Some(target)) => {
             (true, [speaks, Some(Word::Speaks(target.into()))])
         }
-        _ => (false, [speaks, None]),
+        _ => (false, [None, None]),
     }
 }
 
@@ -187,7 +195,8 @@ mod tests {
     fn solicitation(src: IpAddr, target: Ipv6Addr) -> Vec<u8> {
         let mut frame = Vec::new();
         build::ethernet(&mut frame, [0x33; 6], [4; 6], 0x86dd);
-        build::icmp(&mut frame, &Ip::new(src, target.into()), 135, 0, [0; 4], &target.octets());
+        let ip = Ip { ttl: 255, ..Ip::new(src, target.into()) };
+        build::icmp(&mut frame, &ip, 135, 0, [0; 4], &target.octets());
         frame
     }
 
@@ -200,18 +209,17 @@ mod tests {
         assert_eq!(claims.hear(2 * SECOND, &syn(PEER.into(), ours)), (false, None), "not ours yet");
         assert_eq!(claims.hear(4 * SECOND, &arp(1, PEER, OURS)), (true, Some(Change::Claimed(ours))));
         assert_eq!(claims.hear(5 * SECOND, &syn(PEER.into(), ours)), (true, None));
-        // Its owner comes home: announces itself, or only speaks.
-        let mut other = Claims::new(Claim::Unused, [OURS.into()]);
-        other.hear(0, &arp(1, PEER, OURS));
-        other.hear(4 * SECOND, &arp(1, PEER, OURS));
+        // A forged sender takes nothing away; its owner, who announces itself, does, and for good.
+        assert_eq!(claims.hear(6 * SECOND, &syn(ours, PEER.into())).1, None);
         assert_eq!(claims.hear(6 * SECOND, &arp(1, OURS, OURS)).1, Some(Change::GivenBack(ours)));
-        assert_eq!(other.hear(6 * SECOND, &syn(ours, PEER.into())).1, Some(Change::GivenBack(ours)));
-        for claims in [&mut claims, &mut other] {
-            for second in 7..30 {
-                assert_eq!(claims.hear(second * SECOND, &arp(1, PEER, OURS)), (false, None), "never again");
-            }
-            assert_eq!(claims.hear(30 * SECOND, &syn(PEER.into(), ours)), (false, None));
+        for second in 7..30 {
+            assert_eq!(claims.hear(second * SECOND, &arp(1, PEER, OURS)), (false, None), "never again");
         }
+        assert_eq!(claims.hear(30 * SECOND, &syn(PEER.into(), ours)), (false, None));
+        // Two questions an hour apart.
+        let mut rarely = Claims::new(Claim::Unused, [OURS.into()]);
+        rarely.hear(0, &arp(1, PEER, OURS));
+        assert_eq!(rarely.hear(3_600 * SECOND, &arp(1, PEER, OURS)), (false, None));
     }
 
     #[test]
@@ -237,7 +245,9 @@ mod tests {
             claims.hear(4 * SECOND, &solicitation(peer, ours)),
             (true, Some(Change::Claimed(ours.into())))
         );
-        assert_eq!(claims.hear(5 * SECOND, &syn(ours.into(), peer)).1, Some(Change::GivenBack(ours.into())));
+        let other = "2001:db8::99".parse().unwrap();
+        let speaks = solicitation(ours.into(), other);
+        assert_eq!(claims.hear(5 * SECOND, &speaks).1, Some(Change::GivenBack(ours.into())));
         assert_eq!(claims.hear(6 * SECOND, &solicitation(peer, ours)), (false, None));
     }
 

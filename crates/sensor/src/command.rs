@@ -131,6 +131,9 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
     });
     let platform = platform.ok_or_else(|| missing("--platform"))?;
     let interface = if keeps { String::new() } else { interface.ok_or_else(|| missing("--interface"))? };
+    if keep_days > 36_500 {
+        return Err(format!("--keep-days is {keep_days}; it can be up to 36500"));
+    }
     let keep_ns = i64::from(keep_days) * 86_400 * 1_000_000_000;
     let options = Options { interface, platform, spool, identity, name, nmap, user, vault, keep_ns, limits };
     Ok(if keeps { Wanted::Keep(options) } else { Wanted::Run(options) })

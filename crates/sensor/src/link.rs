@@ -133,7 +133,7 @@ impl<D: Disk> Link<D> {
     fn send(&mut self, time: Time, frame: &[u8]) {
         self.sent += 1;
         let answers = &mut self.answers;
-        self.switch.on_frame(time, frame, |answer| answers.push(answer.to_vec()));
+        self.switch.on_frame(time, frame.len() as u32, frame, |answer| answers.push(answer.to_vec()));
         self.switch.on_time(time, || 0, |answer| answers.push(answer.to_vec()));
         self.take_answers(time);
     }

@@ -15,7 +15,10 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, path_beneath_rules,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
 
 /// What a process keeps.
 #[derive(Clone, Copy, Debug)]
@@ -161,16 +164,12 @@ const CALLS: &[i64] = &[
     libc::SYS_ftruncate,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_rename,
     libc::SYS_renameat,
     libc::SYS_renameat2,
-    libc::SYS_unlink,
     libc::SYS_unlinkat,
-    libc::SYS_mkdir,
     libc::SYS_mkdirat,
     libc::SYS_getdents64,
     libc::SYS_fcntl,
-    libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_recvfrom,
     libc::SYS_sendmmsg,
@@ -194,17 +193,28 @@ const CALLS: &[i64] = &[
     libc::SYS_sched_yield,
     libc::SYS_getpid,
     libc::SYS_gettid,
-    libc::SYS_tgkill,
     libc::SYS_wait4,
     libc::SYS_waitid,
     libc::SYS_exit,
     libc::SYS_exit_group,
 ];
 
+/// The same under older names, which newer processors' systems do not have.
+#[cfg(target_arch = "x86_64")]
+const OLD_CALLS: &[i64] = &[libc::SYS_rename, libc::SYS_unlink, libc::SYS_mkdir, libc::SYS_poll];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_CALLS: &[i64] = &[];
+
 /// Leaves it those system calls; all others fail.
 fn close_calls() -> io::Result<()> {
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        CALLS.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        CALLS.iter().chain(OLD_CALLS).map(|call| (*call, Vec::new())).collect();
+    // A signal to itself, as an abort sends it, and to nobody else.
+    let own = u64::from(std::process::id());
+    let itself = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, own)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map_err(io::Error::other)?;
+    rules.insert(libc::SYS_tgkill, vec![itself]);
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).map_err(io::Error::other)?;

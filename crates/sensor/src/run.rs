@@ -7,10 +7,10 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use trapline_archive::manifest::is_sensor_name;
@@ -70,27 +70,24 @@ fn log(what: &str) {
 /// Says what is missing or wrong, before `ready`; afterwards only where the interface is gone or the last segment cannot be closed.
 pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
-    let (seed, identity) = identity(options)?;
+    let (seed, sensor) = (seed(options)?, sensor_name(options)?);
     let setup = read_setup(options, seed)?;
     let lock = lock(&options.spool)?;
-    if let Some(vault) = &options.vault {
-        fs::create_dir_all(vault.join(&identity.sensor)).map_err(|e| format!("{}: {e}", vault.display()))?;
-    }
     let user = match &options.user {
         Some(name) => Some(User::named(&[name]).ok_or_else(|| format!("this machine has no user {name:?}"))?),
         None => User::named(&["trapline", "nobody"]),
     };
     if let Some(User { id, group }) = user.filter(|_| privileges::is_root()) {
-        let _ = chown(&options.spool, Some(id), Some(group));
         own_all(&options.spool, id, group);
-        if let Some(vault) = &options.vault {
-            let _ = chown(vault, Some(id), Some(group));
-            own_all(vault, id, group);
+        // Of a vault only what is this sensor's; where it is away, it is not made here.
+        if let Some(vault) = options.vault.as_ref().filter(|vault| vault.is_dir()) {
+            let own = vault.join(&sensor);
+            let _ = fs::create_dir(&own);
+            own_all(&own, id, group);
         }
     }
     let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
-    let mut keeper =
-        Keeper::start(options, &identity, own).map_err(|e| format!("the sealing process: {e}"))?;
+    let mut keeper = Keeper::start(options, &sensor, own).map_err(|e| format!("the sealing process: {e}"))?;
     let folder =
         options.platform.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let reads: Vec<&Path> =
@@ -106,7 +103,7 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let folder = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
     let begun = now();
     let recovered = event(begun, "recovered", &[]);
-    let opened = Spool::open(folder, &identity.sensor, options.limits, begun, &recovered);
+    let opened = Spool::open(folder, &sensor, options.limits, begun, &recovered);
     let spool = opened.map_err(|e| format!("{}: {e}", options.spool.display()))?;
     let decoys = setup.decoys(begun).map_err(|e| e.to_string())?;
     let mut switch = Switch::new(setup, decoys, spool, begun, Paces::ON_A_WIRE);
@@ -142,6 +139,10 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
             log(told.as_deref().unwrap_or("the spool is well again"));
         }
     };
+    // What came before the end was told is kept, though nobody answers any more.
+    while let Some((time, wire_len, frame)) = socket.next_frame() {
+        switch.keep(time, wire_len, frame);
+    }
     let lost = socket.counted().map_or(0, |counted| counted.dropped);
     let closed = switch.end(now(), lost).map_err(|e| e.to_string());
     keeper.end();
@@ -171,8 +172,8 @@ fn turn(socket: &mut Socket, switch: &mut Switch<Folder>, signals: &Signals) -> 
     let mut answers: Vec<Vec<u8>> = Vec::new();
     if frame_waits {
         for _ in 0..AT_ONCE {
-            let Some((time, frame)) = socket.next_frame() else { break };
-            switch.on_frame(time, frame, |answer| answers.push(answer.to_vec()));
+            let Some((time, wire_len, frame)) = socket.next_frame() else { break };
+            switch.on_frame(time, wire_len, frame, |answer| answers.push(answer.to_vec()));
         }
     }
     switch.on_time(
@@ -204,65 +205,83 @@ fn lock(spool: &Path) -> Result<File, String> {
     fs::create_dir_all(spool).map_err(failed)?;
     let lock = File::options().create(true).append(true).open(spool.join(".lock")).map_err(failed)?;
     lock.try_lock().map_err(|_| format!("{}: another sensor writes there", spool.display()))?;
+    // The sealing process of a sensor that was killed may still be at work.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    while keeper_lock(spool).map_err(failed)?.try_lock().is_err() {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!(
+                "{}: the sealing process of an earlier sensor is still at work there",
+                spool.display()
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
     Ok(lock)
 }
 
-/// What an earlier run as another user left.
-fn own_all(folder: &Path, user: u32, group: u32) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let _ = chown(&path, Some(user), Some(group));
-        if path.is_dir() {
-            own_all(&path, user, group);
-        }
-    }
+/// What a sealing process locks as long as it lives.
+fn keeper_lock(spool: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(spool.join(".keeper.lock"))
 }
 
-/// The seed and the key of a sensor, made of chance where there are none.
-fn identity(options: &Options) -> Result<(u64, Identity), String> {
-    let folder = &options.identity;
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |e: io::Error| format!("{path}: {e}")
-    };
-    fs::create_dir_all(folder).map_err(failed(folder))?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed(folder))?;
-    let secret = |name: &str| -> Result<[u8; 32], String> {
-        let path = folder.join(name);
-        if !path.exists() {
-            let mut bytes = [0; 32];
-            File::open("/dev/urandom")
-                .and_then(|mut chance| chance.read_exact(&mut bytes))
-                .map_err(failed(&path))?;
-            let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut file = File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(failed(&path))?;
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(&path))?;
-        }
-        let text = fs::read_to_string(&path).map_err(failed(&path))?;
-        let text = text.trim();
-        let bytes = (0..32)
-            .map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok())
-            .collect::<Option<Vec<u8>>>();
-        bytes
-            .filter(|_| text.len() == 64)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| format!("{}: it should hold 64 hexadecimal digits", path.display()))
-    };
-    let (seed, key) = (secret("seed")?, SigningKey::from_bytes(&secret("key")?));
-    let platform = Platform::read(&options.platform).map_err(|e| e.to_string())?;
-    let sensor = options.name.clone().unwrap_or(platform.name);
-    if !is_sensor_name(&sensor) {
-        return Err(format!(
-            "{sensor:?} is no name for a sensor: small letters, digits, '-', '_' and '.', at most 64; give one with --name"
-        ));
+/// What an earlier run as another user left.
+///
+/// Links are not followed: whoever may write there could have laid one to anywhere.
+fn own_all(folder: &Path, user: u32, group: u32) {
+    let _ = lchown(folder, Some(user), Some(group));
+    if !fs::symlink_metadata(folder).is_ok_and(|what| what.is_dir()) {
+        return;
     }
-    let seed = seed.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    Ok((seed, Identity { sensor, key }))
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    entries.flatten().for_each(|entry| own_all(&entry.path(), user, group));
+}
+
+/// One of the secrets of a sensor, made of chance where it is not there yet.
+fn secret(options: &Options, name: &str) -> Result<[u8; 32], String> {
+    let folder = &options.identity;
+    let path = folder.join(name);
+    let failed = |e: io::Error| format!("{}: {e}", path.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    if !path.exists() {
+        let mut bytes = [0; 32];
+        File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut bytes)).map_err(failed)?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut file =
+            File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    }
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    let text = text.trim();
+    let byte = |i: usize| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok();
+    let bytes = (0..32).map(byte).collect::<Option<Vec<u8>>>().filter(|_| text.len() == 64);
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| format!("{}: it should hold 64 hexadecimal digits", path.display()))
+}
+
+/// The deployment's seed.
+fn seed(options: &Options) -> Result<u64, String> {
+    Ok(secret(options, "seed")?.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
+}
+
+fn sensor_name(options: &Options) -> Result<String, String> {
+    let name = match &options.name {
+        Some(name) => name.clone(),
+        None => Platform::read(&options.platform).map_err(|e| e.to_string())?.name,
+    };
+    if is_sensor_name(&name) {
+        return Ok(name);
+    }
+    Err(format!(
+        "{name:?} is no name for a sensor: small letters, digits, '-', '_' and '.', at most 64; give one with --name"
+    ))
+}
+
+/// Who seals. Only the sealing process may ask: where strangers are spoken to there is no key.
+fn identity(options: &Options) -> Result<Identity, String> {
+    Ok(Identity { sensor: sensor_name(options)?, key: SigningKey::from_bytes(&secret(options, "key")?) })
 }
 
 /// The process that seals.
@@ -273,11 +292,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn start(options: &Options, identity: &Identity, own: &[&str]) -> io::Result<Keeper> {
+    fn start(options: &Options, sensor: &str, own: &[&str]) -> io::Result<Keeper> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(own);
         command.arg("keep").arg("--spool").arg(&options.spool).arg("--identity").arg(&options.identity);
-        command.arg("--name").arg(&identity.sensor).arg("--platform").arg(&options.platform);
+        command.arg("--name").arg(sensor).arg("--platform").arg(&options.platform);
         command.args(options.user.iter().flat_map(|user| ["--user", user]));
         if let Some(vault) = &options.vault {
             command.arg("--vault").arg(vault);
@@ -285,6 +304,11 @@ impl Keeper {
         command.arg("--keep-days").arg((options.keep_ns / DAY).to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         let pipe = child.stdin.take();
+        if let Some(pipe) = &pipe {
+            // A sealing process that hangs must not hold up the one that captures.
+            // SAFETY: it takes numbers, on a descriptor that is open.
+            unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        }
         Ok(Keeper { child, pipe, poked: 0 })
     }
 
@@ -296,7 +320,9 @@ impl Keeper {
             return;
         }
         self.poked = now;
-        if self.pipe.as_mut().is_some_and(|pipe| pipe.write_all(b".").is_err()) {
+        let told = self.pipe.as_mut().map_or(Ok(1), |pipe| pipe.write(b"."));
+        // A full pipe holds enough to be told by.
+        if told.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
             log("the sealing process is gone; segments wait until the next start");
             self.pipe = None;
         }
@@ -304,8 +330,15 @@ impl Keeper {
 
     /// Lets it seal what is left.
     fn end(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(45);
         self.pipe = None;
-        let _ = self.child.wait();
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begun.elapsed() > PATIENCE {
+                return log("the sealing process is still at work, and goes on by itself");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -317,7 +350,9 @@ const SYNC: Time = 1_000_000_000;
 /// # Errors
 /// Where the spool or the key cannot be used.
 pub fn keep(options: &Options) -> Result<(), String> {
-    let (_, identity) = identity(options)?;
+    let identity = identity(options)?;
+    let lock = keeper_lock(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
+    lock.lock().map_err(|e| format!("{}: {e}", options.spool.display()))?;
     let user = match &options.user {
         Some(name) => User::named(&[name]),
         None => User::named(&["trapline", "nobody"]),
@@ -390,8 +425,8 @@ impl<'a> Shipping<'a> {
                 Ok(None) => break,
                 Err(error) => return Some(error.to_string()),
             };
-            // A folder that was away is not made anew: it may be a disk that is not mounted.
-            if !self.folder.join(sensor).is_dir() {
+            // A folder that is away is not made anew: it may be a disk that is not mounted.
+            if !self.folder.is_dir() {
                 self.vault = Err(format!("{}: the vault is away", self.folder.display()));
             } else if self.vault.is_err() {
                 let opened = Folder::at(self.folder).map(|disk| Vault::new(disk, Quota::default()));

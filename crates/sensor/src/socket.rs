@@ -135,8 +135,8 @@ impl Socket {
         self.socket.as_raw_fd()
     }
 
-    /// The next frame that came, with the kernel's time of it; nothing where none is waiting.
-    pub fn next_frame(&mut self) -> Option<(Time, &[u8])> {
+    /// The next frame that came, with the kernel's time of it and its length on the wire; nothing where none is waiting.
+    pub fn next_frame(&mut self) -> Option<(Time, u32, &[u8])> {
         const NANOSECONDS: Time = 1_000_000_000;
         // SAFETY: `next` is below PLACES, so the place lies in the mapping, aligned to its own size.
         let place = unsafe { self.ring.add(self.next * PLACE) };
@@ -148,16 +148,10 @@ impl Socket {
             return None;
         }
         // SAFETY: the place is ours until its state is given back; the kernel filled the header in.
-        let (at, captured, length, sec, nsec) = unsafe {
-            let header = &*header;
-            (
-                usize::from(header.tp_mac),
-                header.tp_snaplen as usize,
-                header.tp_len as usize,
-                header.tp_sec,
-                header.tp_nsec,
-            )
-        };
+        let header = unsafe { std::ptr::read(header) };
+        let (at, captured, length) =
+            (usize::from(header.tp_mac), header.tp_snaplen as usize, header.tp_len as usize);
+        let (sec, nsec, tci, tpid) = (header.tp_sec, header.tp_nsec, header.tp_vlan_tci, header.tp_vlan_tpid);
         let captured = captured.min(PLACE.saturating_sub(at));
         self.own.clear();
         if status & libc::TP_STATUS_COPY != 0 && length > captured {
@@ -182,8 +176,20 @@ impl Socket {
         if status & libc::TP_STATUS_CSUMNOTREADY != 0 {
             fill_checksum(&mut self.own);
         }
+        let mut length = length as u32;
+        if status & libc::TP_STATUS_VLAN_VALID != 0 {
+            // The kernel takes the tag of a virtual network off and says it apart: it belongs to the frame.
+            const MACS: usize = 12;
+            const TAG: u16 = 0x8100;
+            let named = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+            let [a, b] = if named { tpid } else { TAG }.to_be_bytes();
+            let [c, d] = tci.to_be_bytes();
+            let at = MACS.min(self.own.len());
+            self.own.splice(at..at, [a, b, c, d]);
+            length += 4;
+        }
         let time = Time::from(sec) * NANOSECONDS + Time::from(nsec);
-        Some((time, &self.own))
+        Some((time, length, &self.own))
     }
 
     /// Sends frames; how many the interface took.

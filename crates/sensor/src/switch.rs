@@ -74,9 +74,14 @@ impl<D: Disk> Switch<D> {
         &self.decoys
     }
 
-    /// A frame from the uplink; `send` takes what the hosts say to it.
-    pub fn on_frame(&mut self, time: Time, frame: &[u8], send: impl FnMut(&[u8])) {
-        self.spool.frame(UPLINK, time, frame);
+    /// A frame from the uplink is kept, and nobody hears it.
+    pub fn keep(&mut self, time: Time, wire_len: u32, frame: &[u8]) {
+        self.spool.frame(UPLINK, time, wire_len, frame);
+    }
+
+    /// A frame from the uplink, with its length on the wire; `send` takes what the hosts say to it.
+    pub fn on_frame(&mut self, time: Time, wire_len: u32, frame: &[u8], send: impl FnMut(&[u8])) {
+        self.keep(time, wire_len, frame);
         let (heard, change) = self.claims.hear(time, frame);
         match change {
             Some(Change::Claimed(address)) => {
@@ -176,7 +181,7 @@ impl<D: Disk> Switch<D> {
     fn go(&mut self, now: Time, mut send: impl FnMut(&[u8])) {
         for frame in self.out.iter() {
             let host = frame.get(6..12).and_then(|mac| self.setup.host_of(mac)).unwrap_or(UPLINK);
-            self.spool.frame(host, now, frame);
+            self.spool.frame(host, now, frame.len() as u32, frame);
             self.answered += 1;
             send(frame);
         }
@@ -188,6 +193,10 @@ impl<D: Disk> Switch<D> {
             self.spool.record(record.time_ns, &record.to_json());
         }
         for upload in self.decoys.take_uploads() {
+            if self.room >= Room::Headers {
+                self.event(now, "file-not-kept", &[("sha256", &upload.sha256)]);
+                continue;
+            }
             let bytes = base64::engine::general_purpose::STANDARD.encode(&upload.bytes);
             self.event(now, "file", &[("sha256", &upload.sha256), ("base64", &bytes)]);
         }

@@ -382,6 +382,7 @@ fn a_port_opens_when_its_platform_file_says_so() {
 fn a_vault_that_was_away_gets_everything_in_the_end() {
     on_a_wire("v", |wire| {
         let (vault, away) = (wire.file("vault"), wire.file("away"));
+        fs::create_dir(&vault).unwrap();
         let to = vault.display().to_string();
         let (sensor, _) = wire.start(&["--segment-s", "1", "--keep-days", "0", "--vault", &to])?;
         let wait_for = |words: &str| {

@@ -12,4 +12,5 @@ pub mod report;
 pub mod sensor;
 pub mod simulate;
 pub mod sql;
+pub mod status;
 pub mod verify;
