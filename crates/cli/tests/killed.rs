@@ -132,7 +132,21 @@ fn ctrl_c_stops_cleanly() {
     assert!(ingest(folder.path(), "days.0.pcap", Stdio::null()).wait().unwrap().success());
     let before = answers(folder.path());
     let child = ingest(folder.path(), "long.pcap", Stdio::null());
-    std::thread::sleep(Duration::from_millis(150));
+    // A busy machine takes a while to come so far that the program listens to Ctrl-C.
+    let status = format!("/proc/{}/status", child.id());
+    let listens = || {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let caught =
+            text.lines().find_map(|line| line.strip_prefix("SigCgt:")?.trim().get(8..)).map(str::to_owned);
+        const SIGINT: u64 = 1 << (2 - 1);
+        caught.and_then(|hex| u64::from_str_radix(&hex, 16).ok()).is_some_and(|caught| caught & SIGINT != 0)
+    };
+    let begun = std::time::Instant::now();
+    while !listens() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it never listens to Ctrl-C");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(50));
     let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupt.success());
     let output = child.wait_with_output().unwrap();
