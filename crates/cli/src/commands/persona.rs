@@ -139,34 +139,21 @@ fn import(ui: &Ui, file: &Path) -> Result<(), CommandError> {
     if imported.hosts.is_empty() {
         return Err(CommandError::new(format!("{}: no host is bound to an address in it", file.display())));
     }
-    let quoted = |text: &str| format!("{text:?}");
-    let mut out = String::new();
+    let mut out = String::from("[platform]\nname = \"honeyd\"\n");
     for host in &imported.hosts {
-        out.push_str(&format!(
-            "[[host]]\nname = {}\naddress = \"{}\"\n",
-            quoted(&host.template),
-            host.address
-        ));
-        if let Some(personality) = &host.personality {
-            out.push_str(&format!("persona = {}\n", quoted(&format!("nmap:{personality}"))));
-        }
-        if let Some(mac) = host.mac {
-            let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-            out.push_str(&format!("mac = \"{}\"\n", mac.join(":")));
-        }
-        for (protocol, ports, other) in
-            [("tcp", &host.tcp, host.default_tcp), ("udp", &host.udp, host.default_udp)]
-        {
-            let mut listed: Vec<String> =
-                ports.iter().map(|(port, does)| format!("{port} = \"{does}\"")).collect();
-            listed.extend(other.filter(|does| *does != "closed").map(|does| format!("other = \"{does}\"")));
-            if !listed.is_empty() {
-                out.push_str(&format!("ports.{protocol} = {{ {} }}\n", listed.join(", ")));
-            }
-        }
-        out.push('\n');
+        out.push_str(&entry(host));
     }
     ui.print(&out)?;
+    for host in &imported.hosts {
+        for (port, does) in host.tcp.iter().chain(&host.udp) {
+            if *does == "silent" && host.default_tcp != Some("silent") {
+                ui.finding(&format!(
+                    "{}, port {port} is blocked: a platform file has no single silent ports",
+                    host.address
+                ));
+            }
+        }
+    }
     for (number, line, why) in &imported.left_out {
         ui.finding(&format!("line {number}, {line:?}: {why}"));
     }
@@ -174,6 +161,37 @@ fn import(ui: &Ui, file: &Path) -> Result<(), CommandError> {
 }
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+
+/// A host as a platform file has it.
+fn entry(host: &honeyd::HoneydHost) -> String {
+    let quoted = |text: &str| format!("{text:?}");
+    // Templates are bound more than once; names are not.
+    let name = format!("{}-{}", host.template, host.address);
+    let mut out = format!("\n[[host]]\nname = {}\naddresses = [\"{}\"]\n", quoted(&name), host.address);
+    if let Some(personality) = &host.personality {
+        out.push_str(&format!("persona = {}\n", quoted(&format!("nmap:{personality}"))));
+    }
+    if let Some(mac) = host.mac {
+        let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        out.push_str(&format!("mac = \"{}\"\n", mac.join(":")));
+    }
+    let ports = |protocol: &'static str, ports: &std::collections::BTreeMap<u16, &'static str>| {
+        let open = ports.iter().filter(|(_, does)| !matches!(**does, "closed" | "silent"));
+        open.map(|(port, does)| (format!("\"{port}/{protocol}\""), *does)).collect::<Vec<_>>()
+    };
+    let open = [ports("tcp", &host.tcp), ports("udp", &host.udp)].concat();
+    let list = |items: Vec<String>| items.join(", ");
+    out.push_str(&format!("open = [{}]\n", list(open.iter().map(|(port, _)| port.clone()).collect())));
+    if !open.is_empty() {
+        let services = open.iter().map(|(port, does)| format!("{port} = {}", quoted(does)));
+        out.push_str(&format!("services = {{ {} }}\n", list(services.collect())));
+    }
+    // What stands for TCP is what a scanner sees first.
+    if let Some(others) = host.default_tcp.or(host.default_udp).filter(|does| *does != "closed") {
+        out.push_str(&format!("others = \"{others}\"\n"));
+    }
+    out
+}
 
 fn check(ui: &Ui, persona: Persona, seed: u64) -> Result<(), CommandError> {
     let ports = if persona.ports.tcp.is_empty() {
@@ -233,4 +251,28 @@ fn check(ui: &Ui, persona: Persona, seed: u64) -> Result<(), CommandError> {
         Ok((pattern, systems)) => line("arp-fingerprint", &format!("{pattern}  {systems}")),
     }
     ui.print(&out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_imported_is_a_platform_file() {
+        let imported = honeyd::read(
+            "create web\nset web personality \"Linux 2.4.18\"\nset web default tcp action block\nadd web tcp port 80 open\n\
+             add web udp port 53 open\nset web ethernet \"00:50:56:01:02:03\"\nbind 10.3.0.1 web\nbind 10.3.0.2 web\n",
+        );
+        let text: String = imported.hosts.iter().map(entry).collect();
+        let platform =
+            trapline_platform::Platform::parse(&format!("[platform]\nname = \"honeyd\"\n{text}")).unwrap();
+        let host = &platform.hosts[1];
+        assert_eq!((platform.hosts.len(), host.name.as_str()), (2, "web-10.3.0.2"));
+        assert_eq!((host.openings.len(), host.services.len()), (2, 2));
+        assert_eq!(host.others, trapline_platform::Others::Silent);
+        assert_eq!(
+            (host.persona.as_deref(), host.mac),
+            (Some("nmap:Linux 2.4.18"), Some([0, 0x50, 0x56, 1, 2, 3]))
+        );
+    }
 }

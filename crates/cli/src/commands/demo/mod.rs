@@ -76,7 +76,14 @@ pub fn demo(
     fs::write(folder.join(MARK), "").map_err(failed(folder))?;
     if args.attack {
         attack::outside(folder)?;
-        return ask(ui, folder, None, &["overview", "sequences", "logins", "tools"], run);
+        return ask(
+            ui,
+            folder,
+            None,
+            "What was left on three decoys",
+            &["overview", "sequences", "logins", "tools"],
+            run,
+        );
     }
 
     let plan = folder.join("planned");
@@ -105,7 +112,8 @@ pub fn demo(
         played.segments,
     ))?;
 
-    ask(ui, folder, places.as_deref(), &["overview", "sequences", "logins"], run)
+    let title = format!("{} days on three decoys", args.days);
+    ask(ui, folder, places.as_deref(), &title, &["overview", "sequences", "logins"], run)
 }
 
 /// Verifies and counts what is in the spool, and asks these questions; every command is shown.
@@ -113,6 +121,7 @@ fn ask(
     ui: &Ui,
     folder: &Path,
     places: Option<&Path>,
+    title: &str,
     questions: &[&str],
     run: impl Fn(&[&str]) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
@@ -126,7 +135,7 @@ fn ask(
         [&["ingest", &spool, "--platform", &platform, "--data", &data][..], &geo].concat(),
     ];
     commands.extend(questions.iter().map(|question| vec!["ask", question, "--data", &data]));
-    commands.push(vec!["report", "--data", &data, "-o", &page]);
+    commands.push(vec!["report", "--data", &data, "--title", title, "-o", &page]);
     for words in commands {
         let shown: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
         ui.print(&format!("\n$ trapline {}\n", shown.join(" ")))?;
