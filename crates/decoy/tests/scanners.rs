@@ -41,7 +41,7 @@ fn nmap_sees_one_system_and_no_honeypot() {
 
 /// `cargo test --test scanners -- --ignored`: every probe of nmap and its default scripts, at every open port of every persona.
 #[test]
-#[ignore = "takes half an hour: ports that say nothing are asked everything that nmap knows"]
+#[ignore = "takes about two hours: ports that say nothing are asked everything that nmap knows"]
 fn nmap_tries_everything_on_every_persona() {
     for persona in &text::BUILT_IN {
         let (open, closed) = (text::read(persona.1).unwrap().ports.tcp.clone(), 9_999);

@@ -60,10 +60,6 @@ pub fn demo(
     if let Some(folder) = std::env::var_os(attack::INSIDE).filter(|_| args.attack) {
         return attack::inside(ui, Path::new(&folder));
     }
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |e: std::io::Error| CommandError::new(format!("{path}: {e}"))
-    };
     let folder = &args.output;
     if folder.exists() {
         if !folder.join(MARK).exists() {
@@ -146,6 +142,12 @@ fn ask(
     ))
 }
 
+/// An error of this file or folder.
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> CommandError + use<> {
+    let path = path.display().to_string();
+    move |e| CommandError::new(format!("{path}: {e}"))
+}
+
 /// What was played.
 struct Played {
     attackers: u64,
@@ -162,10 +164,6 @@ fn play(
     captures: &[PathBuf],
     args: &DemoArgs,
 ) -> Result<Played, CommandError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |e: std::io::Error| CommandError::new(format!("{path}: {e}"))
-    };
     let error = |e: &dyn std::fmt::Display| CommandError::new(e.to_string());
     let seed = args.seed.unwrap_or(1);
     let setup = Platform::read(platform)?;
