@@ -4,7 +4,7 @@
 //! given up first, [`run`] all of it.
 //! [`link`] is a wire for planned attackers, with a time of its own.
 //!
-//! The bench: [`bench`] puts decoys on one end of a wire in a network namespace of its own, this machine's programs on the other;
+//! The bench: [`mod@bench`] puts decoys on one end of a wire in a network namespace of its own, this machine's programs on the other;
 //! [`believed`] says what nmap, p0f and arp-fingerprint take them for.
 
 pub mod believed;
