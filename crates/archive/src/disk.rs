@@ -57,6 +57,16 @@ pub trait Disk {
     /// As the system says.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
 
+    /// The files of one folder, as [`Disk::list`] has them; none where there is no such folder.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn list_in(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
+        let mut files = self.list()?;
+        files.retain(|(name, _)| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+        Ok(files)
+    }
+
     /// The whole of a file that is no longer than `most` bytes.
     ///
     /// # Errors
@@ -161,8 +171,9 @@ impl Folder {
         self.open.take_if(|(open, _)| open == name);
     }
 
-    fn folders(&self) -> io::Result<Vec<PathBuf>> {
-        let mut all = vec![self.root.clone()];
+    /// The folders from one on, itself first.
+    fn folders(&self, from: &str) -> io::Result<Vec<PathBuf>> {
+        let mut all = vec![self.root.join(from)];
         let mut at = 0;
         while let Some(folder) = all.get(at).cloned() {
             for entry in fs::read_dir(folder)? {
@@ -212,7 +223,7 @@ impl Disk for Folder {
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
-        self.folders()?.iter().try_for_each(|folder| File::open(folder)?.sync_all())
+        self.folders("")?.iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
     fn read_at(&self, name: &str, offset: u64, most: usize) -> io::Result<Vec<u8>> {
@@ -224,8 +235,16 @@ impl Disk for Folder {
     }
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.list_in("")
+    }
+
+    fn list_in(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
         let mut all = Vec::new();
-        for folder in self.folders()? {
+        let folders = match self.folders(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_empty() => return Ok(all),
+            folders => folders?,
+        };
+        for folder in folders {
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
                 if let (true, Ok(name)) =

@@ -133,7 +133,7 @@ fn head_text<D: Disk>(disk: &D, sensor: &str) -> Result<Option<(Manifest, Vec<u8
 /// # Errors
 /// Where the disk fails.
 pub fn sealed<D: Disk>(disk: &D, sensor: &str) -> Result<Vec<u64>, SpoolError> {
-    let files = disk.list().map_err(disk_error(sensor))?;
+    let files = disk.list_in(sensor).map_err(disk_error(sensor))?;
     let numbers = files.iter().filter_map(|(name, _)| {
         manifest::of_manifest(name).filter(|(whose, _)| *whose == sensor).map(|(_, sequence)| sequence)
     });

@@ -42,7 +42,7 @@ pub enum Told {
     Failed(String),
 }
 
-/// Bytes that are sent at once.
+/// Bytes that are sent at once, where nothing else is asked for.
 pub const CHUNK: usize = 1 << 20;
 /// How long is waited after a first failure; twice as long after each further one.
 const FIRST_WAIT: Time = 1_000_000_000;
@@ -50,8 +50,10 @@ const FIRST_WAIT: Time = 1_000_000_000;
 const LONGEST_WAIT: Time = 300 * 1_000_000_000;
 
 /// Where shipping stands. All of it may be forgotten at any time: it is asked again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shipper {
+    /// Bytes that are sent at once.
+    chunk: usize,
     progress: Option<Progress>,
     /// Bytes that the vault has of the two parts of the next segment.
     held: [Option<u64>; 2],
@@ -61,7 +63,18 @@ pub struct Shipper {
     pub trouble: Option<String>,
 }
 
+impl Default for Shipper {
+    fn default() -> Self {
+        Shipper::sending(CHUNK)
+    }
+}
+
 impl Shipper {
+    /// One that sends at most that many bytes at once.
+    pub fn sending(chunk: usize) -> Self {
+        Shipper { chunk, progress: None, held: [None; 2], failures: 0, wait_until: None, trouble: None }
+    }
+
     /// How far the vault has everything, as it said last.
     pub fn acknowledged(&self) -> Option<u64> {
         self.progress.as_ref().map(|progress| progress.sequence)
@@ -101,7 +114,8 @@ impl Shipper {
             let id = PartId { sequence, kind, blake3: part.blake3.clone() };
             let Some(offset) = self.held[place] else { return Ok(Some(Ask::Held(id))) };
             if offset < part.bytes {
-                let bytes = disk.read_at(&names[place], offset, CHUNK).map_err(disk_error(&names[place]))?;
+                let bytes =
+                    disk.read_at(&names[place], offset, self.chunk).map_err(disk_error(&names[place]))?;
                 return Ok(Some(Ask::Add { part: id, offset, bytes }));
             }
         }
@@ -156,7 +170,7 @@ impl Shipper {
             failures: self.failures + 1,
             wait_until: Some(now + wait),
             trouble: Some(why),
-            ..Shipper::default()
+            ..Shipper::sending(self.chunk)
         };
     }
 }

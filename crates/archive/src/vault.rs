@@ -1,10 +1,13 @@
 //! The vault: an independent place that only grows. A sensor adds its own next segment and asks how far it got; it reads, replaces
 //! and deletes nothing.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use crate::disk::{Disk, UNFINISHED};
-use crate::manifest::{CAPTURE, LINES, Manifest, Refused, hash, is_sensor_name, manifest_name, part_name};
+use crate::manifest::{
+    CAPTURE, FileKind, LINES, Manifest, Refused, hash, is_sensor_name, manifest_name, of_file, part_name,
+};
 use crate::segment::hash_of;
 use crate::ship::{Ask, Told};
 use crate::spool::{SpoolError, head, sealed};
@@ -22,7 +25,8 @@ impl Kind {
     /// Both.
     pub const ALL: [Kind; 2] = [Kind::Capture, Kind::Lines];
 
-    fn end(self) -> &'static str {
+    /// What the name of such a part ends with.
+    pub fn end(self) -> &'static str {
         match self {
             Kind::Capture => CAPTURE,
             Kind::Lines => LINES,
@@ -111,6 +115,14 @@ pub enum Why {
         /// Of so many.
         quota: u64,
     },
+    /// A part becomes too long.
+    #[error("a part has {bytes} bytes, and may have {most}")]
+    Long {
+        /// So many are here or were sent.
+        bytes: u64,
+        /// So many are taken.
+        most: u64,
+    },
     /// No such part can be.
     #[error("no part has such a name")]
     Name,
@@ -130,12 +142,24 @@ pub struct Progress {
 pub struct Vault<D> {
     disk: D,
     quota: Quota,
+    /// What is known of the sensors that asked, so that not every question lists all that is here.
+    shelves: BTreeMap<String, Shelf>,
+}
+
+/// What is known of one sensor's files.
+#[derive(Clone, Debug, Default)]
+struct Shelf {
+    progress: Progress,
+    /// Bytes of all its files.
+    used: u64,
+    /// Parts of a segment that has no manifest yet, whole or not, and their lengths in bytes.
+    parts: BTreeMap<String, u64>,
 }
 
 impl<D: Disk> Vault<D> {
     /// The vault on this disk, with the same quota for every sensor.
     pub fn new(disk: D, quota: Quota) -> Self {
-        Vault { disk, quota }
+        Vault { disk, quota, shelves: BTreeMap::new() }
     }
 
     /// The disk.
@@ -143,26 +167,40 @@ impl<D: Disk> Vault<D> {
         &self.disk
     }
 
+    /// Sets what a sensor may leave from now on.
+    pub fn set_quota(&mut self, quota: Quota) {
+        self.quota = quota;
+    }
+
     /// How far a sensor got.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn progress(&self, sensor: &str) -> Result<Progress, VaultError> {
-        let Some(head) = head(&self.disk, sensor).map_err(VaultError::Damaged)? else {
-            return Ok(Progress::default());
-        };
-        Ok(Progress { sequence: head.sequence, hash: Some(hash(head.text().as_bytes())) })
+    pub fn progress(&mut self, sensor: &str) -> Result<Progress, VaultError> {
+        Ok(self.shelf(sensor)?.progress.clone())
+    }
+
+    /// Bytes of a sensor's files that are here.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn used(&mut self, sensor: &str) -> Result<u64, VaultError> {
+        Ok(self.shelf(sensor)?.used)
     }
 
     /// Bytes of a part that are here.
     ///
     /// # Errors
     /// Where the disk fails, or there can be no such part.
-    pub fn held(&self, sensor: &str, part: &PartId) -> Result<u64, VaultError> {
-        let name = self.name(sensor, part)?;
-        let files = self.list(sensor)?;
-        let length = |wanted: &str| files.iter().find(|(name, _)| name == wanted).map(|(_, length)| *length);
-        Ok(length(&name).or_else(|| length(&(name + UNFINISHED))).unwrap_or(0))
+    pub fn held(&mut self, sensor: &str, part: &PartId) -> Result<u64, VaultError> {
+        let name = part_of(sensor, part)?;
+        let shelf = self.shelf(sensor)?;
+        let length = shelf.parts.get(&name).or_else(|| shelf.parts.get(&unfinished(&name)));
+        if let (None, true) = (length, part.sequence <= shelf.progress.sequence) {
+            let files = self.disk.list_in(sensor).map_err(disk_error(sensor))?;
+            return Ok(files.into_iter().find(|(there, _)| *there == name).map_or(0, |(_, length)| length));
+        }
+        Ok(length.copied().unwrap_or(0))
     }
 
     /// Takes bytes of a part from `offset` on; what was here before stays. Returns how many are here then: where it is not as many
@@ -172,40 +210,50 @@ impl<D: Disk> Vault<D> {
     /// Where the disk fails, the quota is used up, or there can be no such part.
     pub fn add(&mut self, sensor: &str, part: &PartId, offset: u64, bytes: &[u8]) -> Result<u64, VaultError> {
         let held = self.held(sensor, part)?;
-        let name = self.name(sensor, part)?;
-        let files = self.list(sensor)?;
-        let next = self.progress(sensor)?.sequence + 1;
+        let name = part_of(sensor, part)?;
+        let refused = |why| VaultError::Refused { sensor: sensor.into(), sequence: part.sequence, why };
+        let quota = self.quota;
+        let shelf = self.shelf(sensor)?;
+        let next = shelf.progress.sequence + 1;
         if part.sequence > next {
-            let (sensor, sequence) = (sensor.to_owned(), part.sequence);
-            return Err(VaultError::Refused { sensor, sequence, why: Why::Early(next) });
+            return Err(refused(Why::Early(next)));
         }
-        if part.sequence < next
-            || bytes.is_empty()
-            || offset != held
-            || files.iter().any(|(there, _)| *there == name)
-        {
+        if part.sequence < next || bytes.is_empty() || offset != held || shelf.parts.contains_key(&name) {
             return Ok(held);
         }
         if held == 0 {
-            // One part of each kind is on its way; another one before it came to nothing.
-            let (end, own) = (format!(".{}{UNFINISHED}", part.kind.end()), format!("{name}{UNFINISHED}"));
-            for (other, _) in files.iter().filter(|(other, _)| other.ends_with(&end) && *other != own) {
-                self.disk.remove(other).map_err(disk_error(other))?;
-            }
+            self.clear(sensor, part.kind, &unfinished(&name))?;
         }
-        let used: u64 = files.iter().map(|(_, length)| length).sum();
-        let (used, length) = (used + bytes.len() as u64, held + bytes.len() as u64);
-        if used > self.quota.bytes || length > self.quota.part_bytes {
-            let why = Why::Quota { used, quota: self.quota.bytes };
-            return Err(VaultError::Refused { sensor: sensor.into(), sequence: part.sequence, why });
+        let (used, length) = (self.used(sensor)? + bytes.len() as u64, held + bytes.len() as u64);
+        if used > quota.bytes {
+            return Err(refused(Why::Quota { used, quota: quota.bytes }));
         }
-        let unfinished = name + UNFINISHED;
+        if length > quota.part_bytes {
+            return Err(refused(Why::Long { bytes: length, most: quota.part_bytes }));
+        }
+        let unfinished = unfinished(&name);
         if let Err(cause) = self.disk.append(&unfinished, bytes) {
             // Half of it may be there; hashes would tell, but the sensor should not have to begin anew.
             let _ = self.disk.truncate(&unfinished, held);
+            self.shelves.remove(sensor);
             return Err(VaultError::Disk { name: unfinished, cause });
         }
+        let shelf = self.shelf(sensor)?;
+        shelf.used = used;
+        shelf.parts.insert(unfinished, length);
         Ok(length)
+    }
+
+    /// One part of each kind is on its way; another one before it came to nothing.
+    fn clear(&mut self, sensor: &str, kind: Kind, own: &str) -> Result<(), VaultError> {
+        let end = unfinished(&format!(".{}", kind.end()));
+        let others = self.shelf(sensor)?.parts.keys().filter(|name| name.ends_with(&end) && *name != own);
+        for other in others.cloned().collect::<Vec<_>>() {
+            self.disk.remove(&other).map_err(disk_error(&other))?;
+            let shelf = self.shelf(sensor)?;
+            shelf.used = shelf.used.saturating_sub(shelf.parts.remove(&other).unwrap_or(0));
+        }
+        Ok(())
     }
 
     /// Takes the manifest of a segment whose parts are here; afterwards the segment lasts. The same again is fine.
@@ -224,7 +272,9 @@ impl<D: Disk> Vault<D> {
         if manifest.key != key {
             return Err(refused(sequence, Refused::Key.into()));
         }
-        let last = self.progress(sensor)?;
+        let quota = self.quota.bytes;
+        let shelf = self.shelf(sensor)?;
+        let (last, used) = (shelf.progress.clone(), shelf.used + text.len() as u64);
         let name = manifest_name(sensor, sequence);
         if sequence <= last.sequence {
             let there = self.disk.read(&name, crate::manifest::LONGEST);
@@ -239,40 +289,58 @@ impl<D: Disk> Vault<D> {
         if manifest.before != last.hash {
             return Err(refused(sequence, Why::Chain));
         }
+        if used > quota {
+            return Err(refused(sequence, Why::Quota { used, quota }));
+        }
+        // Whatever happens on the way, the disk is asked again how things stand.
+        self.shelves.remove(sensor);
         for (kind, part) in [(Kind::Capture, &manifest.capture), (Kind::Lines, &manifest.lines)] {
             let id = PartId { sequence, kind, blake3: part.blake3.clone() };
-            let name = self.name(sensor, &id)?;
-            let unfinished = format!("{name}{UNFINISHED}");
-            let expected = (part.blake3.clone(), part.bytes);
-            if hash_of(&self.disk, &name).is_ok_and(|found| found == expected) {
-                continue;
+            if !self.put_in_place(&part_of(sensor, &id)?, &(part.blake3.clone(), part.bytes))? {
+                return Err(refused(sequence, Why::Part(kind)));
             }
-            match hash_of(&self.disk, &unfinished) {
-                Ok(found) if found == expected => {}
-                _ => {
-                    // What is not what it should be is of no use to go on from.
-                    let removed = self.disk.remove(&unfinished).and_then(|()| self.disk.remove(&name));
-                    removed.map_err(disk_error(&unfinished))?;
-                    return Err(refused(sequence, Why::Part(kind)));
-                }
-            }
-            self.disk.sync(&unfinished).map_err(disk_error(&unfinished))?;
-            self.disk.rename(&unfinished, &name).map_err(disk_error(&name))?;
         }
         self.disk.sync_names().map_err(disk_error(sensor))?;
         self.disk.put(&name, text).map_err(disk_error(&name))?;
-        Ok(Progress { sequence, hash: Some(hash(text)) })
+        let progress = Progress { sequence, hash: Some(hash(text)) };
+        let shelf = Shelf { progress: progress.clone(), used, parts: BTreeMap::new() };
+        self.shelves.insert(sensor.to_owned(), shelf);
+        Ok(progress)
+    }
+
+    /// Gives a part its name, if it is the one that was announced; what is not goes.
+    fn put_in_place(&mut self, name: &str, expected: &(String, u64)) -> Result<bool, VaultError> {
+        if hash_of(&self.disk, name).is_ok_and(|found| found == *expected) {
+            return Ok(true);
+        }
+        let unfinished = unfinished(name);
+        if !hash_of(&self.disk, &unfinished).is_ok_and(|found| found == *expected) {
+            // What is not what it should be is of no use to go on from.
+            let removed = self.disk.remove(&unfinished).and_then(|()| self.disk.remove(name));
+            removed.map_err(disk_error(&unfinished))?;
+            return Ok(false);
+        }
+        self.disk.sync(&unfinished).map_err(disk_error(&unfinished))?;
+        self.disk.rename(&unfinished, name).map_err(disk_error(name))?;
+        Ok(true)
     }
 
     /// Answers a question of a sensor that was enrolled with this key.
     pub fn answer(&mut self, sensor: &str, key: &str, ask: &Ask) -> Told {
-        let told = match ask {
+        self.try_answer(sensor, key, ask).unwrap_or_else(|error| Told::Failed(error.to_string()))
+    }
+
+    /// The same; why there is no answer is told by its kind.
+    ///
+    /// # Errors
+    /// As [`Vault::progress`], [`Vault::held`], [`Vault::add`], [`Vault::accept`].
+    pub fn try_answer(&mut self, sensor: &str, key: &str, ask: &Ask) -> Result<Told, VaultError> {
+        match ask {
             Ask::Progress => self.progress(sensor).map(Told::Progress),
             Ask::Held(part) => self.held(sensor, part).map(Told::Held),
             Ask::Add { part, offset, bytes } => self.add(sensor, part, *offset, bytes).map(Told::Held),
             Ask::Accept { text } => self.accept(sensor, key, text).map(Told::Progress),
-        };
-        told.unwrap_or_else(|error| Told::Failed(error.to_string()))
+        }
     }
 
     /// The segments of a sensor that are here.
@@ -283,20 +351,44 @@ impl<D: Disk> Vault<D> {
         sealed(&self.disk, sensor).map_err(VaultError::Damaged)
     }
 
-    fn list(&self, sensor: &str) -> Result<Vec<(String, u64)>, VaultError> {
-        let mut files = self.disk.list().map_err(disk_error(sensor))?;
-        files.retain(|(name, _)| name.split_once('/').is_some_and(|(whose, _)| whose == sensor));
-        Ok(files)
+    /// What is known of a sensor's files; where nothing is, the disk is asked.
+    fn shelf(&mut self, sensor: &str) -> Result<&mut Shelf, VaultError> {
+        if !self.shelves.contains_key(sensor) {
+            let shelf = self.look(sensor)?;
+            self.shelves.insert(sensor.to_owned(), shelf);
+        }
+        Ok(self.shelves.entry(sensor.to_owned()).or_default())
     }
 
-    fn name(&self, sensor: &str, part: &PartId) -> Result<String, VaultError> {
-        let PartId { sequence, kind, blake3 } = part;
-        let is_hash = blake3.len() == 64 && blake3.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hash || !is_sensor_name(sensor) {
-            return Err(VaultError::Refused { sensor: sensor.into(), sequence: *sequence, why: Why::Name });
-        }
-        Ok(part_name(sensor, *sequence, blake3, kind.end()))
+    fn look(&self, sensor: &str) -> Result<Shelf, VaultError> {
+        let progress = match head(&self.disk, sensor).map_err(VaultError::Damaged)? {
+            Some(head) => Progress { sequence: head.sequence, hash: Some(hash(head.text().as_bytes())) },
+            None => Progress::default(),
+        };
+        let files = self.disk.list_in(sensor).map_err(disk_error(sensor))?;
+        let used = files.iter().map(|(_, length)| length).sum();
+        let waits = |name: &str| {
+            let file = name.rsplit('/').next().unwrap_or_default();
+            let (sequence, kind) = of_file(file.strip_suffix(UNFINISHED).unwrap_or(file))?;
+            Some(sequence > progress.sequence && kind != FileKind::Manifest)
+        };
+        let parts = files.into_iter().filter(|(name, _)| waits(name) == Some(true)).collect();
+        Ok(Shelf { progress, used, parts })
     }
+}
+
+/// The name of a part, if there can be one of that name.
+fn part_of(sensor: &str, part: &PartId) -> Result<String, VaultError> {
+    let PartId { sequence, kind, blake3 } = part;
+    let is_hash = blake3.len() == 64 && blake3.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hash || !is_sensor_name(sensor) {
+        return Err(VaultError::Refused { sensor: sensor.into(), sequence: *sequence, why: Why::Name });
+    }
+    Ok(part_name(sensor, *sequence, blake3, kind.end()))
+}
+
+fn unfinished(name: &str) -> String {
+    format!("{name}{UNFINISHED}")
 }
 
 fn disk_error(name: &str) -> impl FnOnce(io::Error) -> VaultError {
