@@ -157,7 +157,7 @@ pub fn open(
             };
             Box::new(https::HttpsVault::at(url.clone(), credentials.ok_or_else(missing)?)?)
         }
-        Address::Store(url) => Box::new(store::StoreVault::at(url)?),
+        Address::Store(url) => Box::new(store::StoreVault::with(url, &store::settings(url))?),
     })
 }
 
@@ -173,13 +173,16 @@ fn tame(text: &str) -> String {
     text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// An error with what caused it, on one line.
+/// An error with what caused it, on one line; what some say of their cause already is not said twice.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let own = error.to_string();
+        if !text.contains(&own) {
+            text.push_str(": ");
+            text.push_str(&own);
+        }
         cause = error.source();
     }
     tame(&text)

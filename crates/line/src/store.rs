@@ -23,10 +23,9 @@ struct Place {
 }
 
 impl Place {
-    /// What the environment says of the store (`AWS_ENDPOINT`, `AWS_ACCESS_KEY_ID`, …) is heeded, as object_store names it.
-    fn at(url: &Url) -> Result<Place, LineError> {
+    fn with(url: &Url, settings: &[(String, String)]) -> Result<Place, LineError> {
         let wrong = |e: Error| LineError::Address { address: url.to_string(), why: chain(&e) };
-        let (store, root) = object_store::parse_url_opts(url, settings(url)).map_err(wrong)?;
+        let (store, root) = object_store::parse_url_opts(url, settings.iter().cloned()).map_err(wrong)?;
         Ok(Place { runtime: runtime()?, store, root })
     }
 
@@ -64,8 +63,9 @@ impl Place {
     }
 }
 
-/// The environment, and for S3 that the store checks what it gets by SHA-256.
-fn settings(url: &Url) -> Vec<(String, String)> {
+/// What is said of a store by default: the environment (`AWS_ENDPOINT`, `AWS_ACCESS_KEY_ID`, …, as object_store names them), and of S3
+/// that it checks what it gets by SHA-256.
+pub fn settings(url: &Url) -> Vec<(String, String)> {
     let is_s3 = matches!(url.scheme(), "s3" | "s3a");
     let own = is_s3.then(|| ("aws_checksum_algorithm".to_owned(), "sha256".to_owned()));
     // The environment may say otherwise: what comes later counts.
@@ -85,12 +85,12 @@ impl std::fmt::Debug for StoreVault {
 }
 
 impl StoreVault {
-    /// The vault at an object store's address, which is not asked yet.
+    /// The vault at an object store's address with these [`settings`], which is not asked yet.
     ///
     /// # Errors
-    /// Where no such store is known, or what the environment says of it is wrong.
-    pub fn at(url: &Url) -> Result<StoreVault, LineError> {
-        Ok(StoreVault { place: Place::at(url)?, progress: None })
+    /// Where no such store is known, or what is said of it is wrong.
+    pub fn with(url: &Url, settings: &[(String, String)]) -> Result<StoreVault, LineError> {
+        Ok(StoreVault { place: Place::with(url, settings)?, progress: None })
     }
 
     fn progress(&mut self, sensor: &str) -> Result<Progress, String> {
@@ -192,12 +192,12 @@ impl std::fmt::Debug for StoreDisk {
 }
 
 impl StoreDisk {
-    /// The store's folder at that address.
+    /// The store's folder at that address, with these [`settings`].
     ///
     /// # Errors
-    /// Where no such store is known.
-    pub fn at(url: &Url) -> Result<StoreDisk, LineError> {
-        Ok(StoreDisk(Place::at(url)?))
+    /// Where no such store is known, or what is said of it is wrong.
+    pub fn with(url: &Url, settings: &[(String, String)]) -> Result<StoreDisk, LineError> {
+        Ok(StoreDisk(Place::with(url, settings)?))
     }
 }
 
