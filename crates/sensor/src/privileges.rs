@@ -29,6 +29,8 @@ pub struct Keeps<'a> {
     pub writes: &'a [&'a Path],
     /// Folders and files in which it reads.
     pub reads: &'a [&'a Path],
+    /// Whether it speaks to other machines: it ships, and nobody whom it does not know speaks to it.
+    pub network: bool,
 }
 
 /// A user and its group, by their numbers.
@@ -103,7 +105,8 @@ pub fn give_up(keeps: &Keeps<'_>) -> io::Result<Given> {
         done(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)).map_err(named("dumpable"))?;
     }
     let landlock = close_files(keeps).map_err(named("Landlock"))?;
-    close_calls().map_err(named("seccomp"))?;
+    let closed = if keeps.network { close_some_calls() } else { close_calls() };
+    closed.map_err(named("seccomp"))?;
     Ok(Given { user, landlock })
 }
 
@@ -128,13 +131,20 @@ fn drop_capabilities() -> io::Result<()> {
     unsafe { done(libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)) }
 }
 
-/// Leaves it the files that it keeps, and no TCP.
+/// Leaves it the files that it keeps, and of TCP what it may.
 fn close_files(keeps: &Keeps<'_>) -> io::Result<&'static str> {
     let abi = ABI::V5;
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))
-        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(abi)))
+        .and_then(|ruleset| {
+            // Nobody connects to it in any case.
+            ruleset.handle_access(if keeps.network {
+                AccessNet::BindTcp.into()
+            } else {
+                AccessNet::from_all(abi)
+            })
+        })
         .and_then(|ruleset| ruleset.create())
         .and_then(|created| {
             created.add_rules(path_beneath_rules(keeps.writes, AccessFs::from_all(abi) & !AccessFs::Execute))
@@ -205,6 +215,54 @@ const OLD_CALLS: &[i64] = &[libc::SYS_rename, libc::SYS_unlink, libc::SYS_mkdir,
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[i64] = &[];
 
+/// What nobody who only ships has to do: run programs, look into other processes, change what is mounted, speak to the kernel's insides.
+const DANGEROUS: &[i64] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_setns,
+    libc::SYS_unshare,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+];
+
+fn apply(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> io::Result<()> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(rules, otherwise, matched, arch).map_err(io::Error::other)?;
+    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    seccompiler::apply_filter(&program).map_err(io::Error::other)
+}
+
+/// Leaves it all system calls but those, and no packet socket.
+fn close_some_calls() -> io::Result<()> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        DANGEROUS.iter().map(|call| (*call, Vec::new())).collect();
+    let packets = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_PACKET as u64)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map_err(io::Error::other)?;
+    rules.insert(libc::SYS_socket, vec![packets]);
+    apply(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
+}
+
 /// Leaves it those system calls; all others fail.
 fn close_calls() -> io::Result<()> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
@@ -215,9 +273,5 @@ fn close_calls() -> io::Result<()> {
         .and_then(|condition| SeccompRule::new(vec![condition]))
         .map_err(io::Error::other)?;
     rules.insert(libc::SYS_tgkill, vec![itself]);
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).map_err(io::Error::other)?;
-    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
-    seccompiler::apply_filter(&program).map_err(io::Error::other)
+    apply(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }

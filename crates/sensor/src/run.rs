@@ -1,30 +1,27 @@
-//! The sensor as it runs: two processes.
+//! The sensor as it runs: a process that looks after three others.
 //!
-//! One has the packet socket and everything that strangers speak to; it writes the open segment and can do nothing else. The other, its
-//! child, has the key: it seals. It hears through a pipe that there is something to do, and by its end that it is the last time.
-#![expect(unsafe_code, reason = "signals and waiting have no safe interface in the standard library")]
+//! [`mod@crate::capture`] has the packet socket and everything that strangers speak to; [`mod@crate::keep`] has the key, and seals;
+//! [`mod@crate::ship`] has the network. They share a spool and nothing else. Each ends when the pipe that is its standard input does, so that none
+//! outlives the process here, which starts them, and starts again what was killed.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, lchown};
+use std::os::fd::AsFd;
+use std::os::unix::fs::lchown;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ed25519_dalek::SigningKey;
-use trapline_archive::manifest::is_sensor_name;
-use trapline_archive::ship::{Shipper, Told};
-use trapline_archive::spool::{self, Limits};
-use trapline_archive::vault::Quota;
-use trapline_archive::{Folder, Identity, Spool, Vault};
+use trapline_archive::spool::Limits;
+use trapline_line::{Address, Credentials};
 use trapline_platform::Platform;
 use trapline_wire::Time;
 
-use crate::privileges::{self, Keeps, User};
-use crate::setup::Setup;
-use crate::socket::Socket;
-use crate::switch::{Paces, Switch, event};
+use crate::privileges::{self, User};
+use crate::secrets::sensor_name;
+use crate::signals::{self, Ready, Signal, Signals, wait};
 
 /// What a sensor is told.
 #[derive(Clone, Debug)]
@@ -43,12 +40,14 @@ pub struct Options {
     pub nmap: PathBuf,
     /// The user that it becomes.
     pub user: Option<String>,
-    /// The folder of a vault that sealed segments are shipped to.
-    pub vault: Option<PathBuf>,
+    /// The vault that sealed segments are shipped to.
+    pub vault: Option<Address>,
     /// How long a segment stays in the spool at least, after the vault has it.
     pub keep_ns: Time,
     /// How large and old segments become, and how much room there is.
     pub limits: Limits,
+    /// All of this as it was given, for the processes of the sensor.
+    pub words: Vec<OsString>,
 }
 
 /// Where nmap's database is on most machines.
@@ -60,169 +59,116 @@ pub fn now() -> Time {
 }
 
 /// Says something on standard error, where a sensor's log is.
-fn log(what: &str) {
+pub(crate) fn log(what: &str) {
     let _ = writeln!(io::stderr(), "trapline-sensor: {what}");
+}
+
+/// What the capturing process says on its standard output when it answers.
+pub(crate) const READY: &str = "ready\n";
+
+/// The user that processes become.
+pub(crate) fn user(options: &Options) -> Result<Option<User>, String> {
+    match &options.user {
+        Some(name) => {
+            let user = User::named(&[name]);
+            user.map(Some).ok_or_else(|| format!("this machine has no user {name:?}"))
+        }
+        None => Ok(User::named(&["trapline", "nobody"])),
+    }
+}
+
+/// Locks a file of a spool as long as what is returned lives; waits for a process of an earlier sensor that is still at work.
+pub(crate) fn held(spool: &Path, name: &str) -> Result<File, String> {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let failed = |e: io::Error| format!("{}: {e}", spool.display());
+    let lock = File::options().create(true).append(true).open(spool.join(name)).map_err(failed)?;
+    let begun = Instant::now();
+    while lock.try_lock().is_err() {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{}: another sensor is at work there ({name})", spool.display()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(lock)
+}
+
+/// Whether the pipe at standard input, which can be read, is at its end: whoever started this process wants it to end, or is gone.
+pub(crate) fn is_over() -> bool {
+    let mut bytes = [0; 64];
+    match io::stdin().read(&mut bytes) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != io::ErrorKind::Interrupted,
+    }
 }
 
 /// Runs until it is told to end; `own` are the words that make this program a sensor, as it has to call itself again.
 ///
 /// # Errors
-/// Says what is missing or wrong, before `ready`; afterwards only where the interface is gone or the last segment cannot be closed.
+/// Says what is missing or wrong. What the capturing process ends with by itself was told by it.
 pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
-    let (seed, sensor) = (seed(options)?, sensor_name(options)?);
-    let setup = read_setup(options, seed)?;
-    let lock = lock(&options.spool)?;
-    let user = match &options.user {
-        Some(name) => Some(User::named(&[name]).ok_or_else(|| format!("this machine has no user {name:?}"))?),
-        None => User::named(&["trapline", "nobody"]),
+    prepare(options)?;
+    let mut sensor = Sensor {
+        capture: Role::new("capture", options, own),
+        keep: Role::new("keep", options, own),
+        ship: options.vault.as_ref().map(|_| Role::new("ship", options, own)),
+        ready: false,
     };
+    sensor.capture.start().map_err(|e| format!("the capturing process: {e}"))?;
+    loop {
+        let result = sensor.look();
+        if let Some(result) = result {
+            sensor.end();
+            return result;
+        }
+        let wake = sensor.next().unwrap_or(Duration::from_secs(60)).as_millis().min(60_000) as i32 + 1;
+        let heard = match sensor.capture.says() {
+            Some(says) if !sensor.ready => wait([signals.as_fd(), says], wake),
+            _ => wait([signals.as_fd()], wake).map(|[signal]| [signal, Ready::No]),
+        };
+        let [_, says] = heard.map_err(|e| e.to_string())?;
+        if says != Ready::No {
+            sensor.hear();
+        }
+        while let Some(signal) = signals.next() {
+            match signal {
+                Signal::End => {
+                    sensor.end();
+                    return Ok(());
+                }
+                Signal::Reload => sensor.capture.signal(libc::SIGHUP),
+                Signal::Child => {}
+            }
+        }
+    }
+}
+
+/// What has to be there before anything is started, and belongs to the user that the processes become.
+fn prepare(options: &Options) -> Result<(), String> {
+    let sensor = sensor_name(options)?;
+    Platform::read(&options.platform).map_err(|e| e.to_string())?;
+    let user = user(options)?;
+    let failed = |e: io::Error| format!("{}: {e}", options.spool.display());
+    fs::create_dir_all(options.spool.join(crate::ship::FOLDER)).map_err(failed)?;
+    if let Some(address @ Address::Server(_)) = &options.vault
+        && Credentials::read(&options.identity).map_err(|e| e.to_string())?.is_none()
+    {
+        return Err(format!(
+            "{address}: this sensor is not enrolled there; trapline vault enroll {sensor} makes a token, trapline-sensor enroll takes it"
+        ));
+    }
     if let Some(User { id, group }) = user.filter(|_| privileges::is_root()) {
         own_all(&options.spool, id, group);
         // Of a vault only what is this sensor's; where it is away, it is not made here.
-        if let Some(vault) = options.vault.as_ref().filter(|vault| vault.is_dir()) {
+        if let Some(Address::Folder(vault)) =
+            options.vault.as_ref().filter(|vault| matches!(vault, Address::Folder(f) if f.is_dir()))
+        {
             let own = vault.join(&sensor);
             let _ = fs::create_dir(&own);
             own_all(&own, id, group);
         }
     }
-    let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
-    let mut keeper = Keeper::start(options, &sensor, own).map_err(|e| format!("the sealing process: {e}"))?;
-    let folder =
-        options.platform.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let reads: Vec<&Path> =
-        [folder, options.nmap.as_path()].into_iter().filter(|path| path.exists()).collect();
-    let keeps = Keeps { user, writes: &[&options.spool], reads: &reads };
-    let given = privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
-    if !given.user {
-        log("runs as root of its namespace: there is no other user to become");
-    }
-    if given.landlock != "all" {
-        log(&format!("this kernel closes {} of the file system to it (Landlock)", given.landlock));
-    }
-    let folder = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let begun = now();
-    let recovered = event(begun, "recovered", &[]);
-    let opened = Spool::open(folder, &sensor, options.limits, begun, &recovered);
-    let spool = opened.map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let decoys = setup.decoys(begun).map_err(|e| e.to_string())?;
-    let mut switch = Switch::new(setup, decoys, spool, begun, Paces::ON_A_WIRE);
-    keeper.poke();
-    switch.event(
-        begun,
-        "started",
-        &[("version", env!("CARGO_PKG_VERSION")), ("interface", &options.interface)],
-    );
-    log("ready");
-
-    let mut told = None;
-    let result = loop {
-        match turn(&mut socket, &mut switch, &signals) {
-            Ok(Some(Signal::End)) => break Ok(()),
-            Ok(Some(Signal::Reload)) => match read_setup(options, seed) {
-                Ok(setup) => {
-                    if let Err(error) = switch.reload(setup, now()) {
-                        log(&format!("not reloaded: {error}"));
-                    }
-                }
-                Err(error) => log(&format!("not reloaded: {error}")),
-            },
-            Ok(None) => {}
-            Err(error) => {
-                switch.event(now(), "interface-lost", &[("why", &error.to_string())]);
-                break Err(format!("{}: {error}", options.interface));
-            }
-        }
-        keeper.poke();
-        if switch.trouble != told {
-            told.clone_from(&switch.trouble);
-            log(told.as_deref().unwrap_or("the spool is well again"));
-        }
-    };
-    // What came before the end was told is kept, though nobody answers any more.
-    while let Some((time, wire_len, frame)) = socket.next_frame() {
-        switch.keep(time, wire_len, frame);
-    }
-    let lost = socket.counted().map_or(0, |counted| counted.dropped);
-    let closed = switch.end(now(), lost).map_err(|e| e.to_string());
-    keeper.end();
-    drop(lock);
-    result.and(closed)
-}
-
-/// One wait, and what came of it.
-fn turn(socket: &mut Socket, switch: &mut Switch<Folder>, signals: &Signals) -> io::Result<Option<Signal>> {
-    /// Frames between two looks at the clock.
-    const AT_ONCE: usize = 256;
-    const MS: Time = 1_000_000;
-    let wait = (switch.next() - now()).clamp(0, 1_000 * MS);
-    let mut wanted = [socket.descriptor(), signals.0.as_raw_fd()].map(|fd| libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    });
-    let frame_waits = {
-        // SAFETY: it reads and writes the two structures that it is told of.
-        let ready = unsafe { libc::poll(wanted.as_mut_ptr(), 2, ((wait + MS - 1) / MS) as i32) };
-        ready > 0 && wanted[0].revents != 0
-    };
-    if wanted[0].revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 {
-        return Err(io::Error::other("the interface went down or away"));
-    }
-    let mut answers: Vec<Vec<u8>> = Vec::new();
-    if frame_waits {
-        for _ in 0..AT_ONCE {
-            let Some((time, wire_len, frame)) = socket.next_frame() else { break };
-            switch.on_frame(time, wire_len, frame, |answer| answers.push(answer.to_vec()));
-        }
-    }
-    switch.on_time(
-        now(),
-        || socket.counted().map_or(0, |counted| counted.dropped),
-        |answer| answers.push(answer.to_vec()),
-    );
-    if !answers.is_empty() {
-        socket.send(answers.iter().map(Vec::as_slice))?;
-    }
-    Ok(signals.next())
-}
-
-fn read_setup(options: &Options, seed: u64) -> Result<Setup, String> {
-    let platform = Platform::read(&options.platform).map_err(|e| e.to_string())?;
-    Setup::new(platform, seed, &options.nmap).map_err(|e| format!("{}: {e}", options.platform.display()))
-}
-
-/// A key for segments that prove nothing: those of a demonstration.
-pub fn demo_key(seed: u64) -> SigningKey {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    SigningKey::from_bytes(&bytes)
-}
-
-/// Locks a spool, so that nobody else writes in it; it is made where there is none.
-fn lock(spool: &Path) -> Result<File, String> {
-    let failed = |e: io::Error| format!("{}: {e}", spool.display());
-    fs::create_dir_all(spool).map_err(failed)?;
-    let lock = File::options().create(true).append(true).open(spool.join(".lock")).map_err(failed)?;
-    lock.try_lock().map_err(|_| format!("{}: another sensor writes there", spool.display()))?;
-    // The sealing process of a sensor that was killed may still be at work.
-    const PATIENCE: Duration = Duration::from_secs(60);
-    let begun = Instant::now();
-    while keeper_lock(spool).map_err(failed)?.try_lock().is_err() {
-        if begun.elapsed() > PATIENCE {
-            return Err(format!(
-                "{}: the sealing process of an earlier sensor is still at work there",
-                spool.display()
-            ));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(lock)
-}
-
-/// What a sealing process locks as long as it lives.
-fn keeper_lock(spool: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(spool.join(".keeper.lock"))
+    Ok(())
 }
 
 /// What an earlier run as another user left.
@@ -237,280 +183,155 @@ fn own_all(folder: &Path, user: u32, group: u32) {
     entries.flatten().for_each(|entry| own_all(&entry.path(), user, group));
 }
 
-/// One of the secrets of a sensor, made of chance where it is not there yet.
-fn secret(options: &Options, name: &str) -> Result<[u8; 32], String> {
-    let folder = &options.identity;
-    let path = folder.join(name);
-    let failed = |e: io::Error| format!("{}: {e}", path.display());
-    fs::create_dir_all(folder).map_err(failed)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    if !path.exists() {
-        let mut bytes = [0; 32];
-        File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut bytes)).map_err(failed)?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file =
-            File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+/// A process of the sensor.
+struct Role {
+    name: &'static str,
+    words: Vec<OsString>,
+    child: Option<Child>,
+    /// When it is started again, and how long is waited the next time.
+    again: Option<Instant>,
+    wait: Duration,
+    started: Instant,
+}
+
+/// How long is waited before something that ended is started again, at first and at the most.
+const WAITS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(30)];
+
+impl Role {
+    fn new(name: &'static str, options: &Options, own: &[&str]) -> Role {
+        let words = own.iter().map(OsString::from).chain([name.into()]).chain(options.words.iter().cloned());
+        let now = Instant::now();
+        Role { name, words: words.collect(), child: None, again: None, wait: WAITS[0], started: now }
     }
-    let text = fs::read_to_string(&path).map_err(failed)?;
-    let text = text.trim();
-    let byte = |i: usize| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok();
-    let bytes = (0..32).map(byte).collect::<Option<Vec<u8>>>().filter(|_| text.len() == 64);
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| format!("{}: it should hold 64 hexadecimal digits", path.display()))
-}
 
-/// The deployment's seed.
-fn seed(options: &Options) -> Result<u64, String> {
-    Ok(secret(options, "seed")?.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
-}
-
-fn sensor_name(options: &Options) -> Result<String, String> {
-    let name = match &options.name {
-        Some(name) => name.clone(),
-        None => Platform::read(&options.platform).map_err(|e| e.to_string())?.name,
-    };
-    if is_sensor_name(&name) {
-        return Ok(name);
-    }
-    Err(format!(
-        "{name:?} is no name for a sensor: small letters, digits, '-', '_' and '.', at most 64; give one with --name"
-    ))
-}
-
-/// Who seals. Only the sealing process may ask: where strangers are spoken to there is no key.
-fn identity(options: &Options) -> Result<Identity, String> {
-    Ok(Identity { sensor: sensor_name(options)?, key: SigningKey::from_bytes(&secret(options, "key")?) })
-}
-
-/// The process that seals.
-struct Keeper {
-    child: Child,
-    pipe: Option<ChildStdin>,
-    poked: Time,
-}
-
-impl Keeper {
-    fn start(options: &Options, sensor: &str, own: &[&str]) -> io::Result<Keeper> {
+    fn start(&mut self) -> io::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(own);
-        command.arg("keep").arg("--spool").arg(&options.spool).arg("--identity").arg(&options.identity);
-        command.arg("--name").arg(sensor).arg("--platform").arg(&options.platform);
-        command.args(options.user.iter().flat_map(|user| ["--user", user]));
-        if let Some(vault) = &options.vault {
-            command.arg("--vault").arg(vault);
-        }
-        command.arg("--keep-days").arg((options.keep_ns / DAY).to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        let pipe = child.stdin.take();
-        if let Some(pipe) = &pipe {
-            // A sealing process that hangs must not hold up the one that captures.
-            // SAFETY: it takes numbers, on a descriptor that is open.
-            unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
-        }
-        Ok(Keeper { child, pipe, poked: 0 })
-    }
-
-    /// Tells it to look, now and then.
-    fn poke(&mut self) {
-        const EACH: Time = 200_000_000;
-        let now = now();
-        if (now - self.poked).abs() < EACH {
-            return;
-        }
-        self.poked = now;
-        let told = self.pipe.as_mut().map_or(Ok(1), |pipe| pipe.write(b"."));
-        // A full pipe holds enough to be told by.
-        if told.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
-            log("the sealing process is gone; segments wait until the next start");
-            self.pipe = None;
-        }
-    }
-
-    /// Lets it seal what is left.
-    fn end(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(45);
-        self.pipe = None;
-        let begun = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if begun.elapsed() > PATIENCE {
-                return log("the sealing process is still at work, and goes on by itself");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// How often what the sensor writes is made to last when the plug is pulled.
-const SYNC: Time = 1_000_000_000;
-
-/// Seals what the sensor closes, until the pipe that it hears it by ends.
-///
-/// # Errors
-/// Where the spool or the key cannot be used.
-pub fn keep(options: &Options) -> Result<(), String> {
-    let identity = identity(options)?;
-    let lock = keeper_lock(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    lock.lock().map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let user = match &options.user {
-        Some(name) => User::named(&[name]),
-        None => User::named(&["trapline", "nobody"]),
-    };
-    let vault_folder = options.vault.as_deref();
-    let writes: Vec<&Path> = std::iter::once(options.spool.as_path()).chain(vault_folder).collect();
-    let keeps = Keeps { user, writes: &writes, reads: &[] };
-    privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
-    let mut disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let mut shipping = vault_folder.map(|folder| Shipping::to(folder, &identity));
-    let (mut told, mut synced) = (None, now());
-    let mut byte = [0; 64];
-    loop {
-        let heard = io::stdin().read(&mut byte);
-        // Signals are the other process's business: this one ends when the pipe does.
-        if heard.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
-            continue;
-        }
-        let mut trouble = seal_all(&mut disk, &identity).err();
-        if (now() - synced).abs() >= SYNC {
-            synced = now();
-            trouble = trouble.or(spool::sync_open(&mut disk).err().map(|e| e.to_string()));
-        }
-        if let Some(shipping) = &mut shipping {
-            trouble = trouble.or(shipping.go_on(&mut disk, options.keep_ns));
-        }
-        if trouble != told {
-            log(trouble.as_deref().unwrap_or("sealing and shipping go on"));
-            told = trouble;
-        }
-        if matches!(heard, Ok(0) | Err(_)) {
-            return told.map_or(Ok(()), Err);
-        }
-    }
-}
-
-const DAY: Time = 86_400 * 1_000_000_000;
-
-/// On the way to a vault.
-struct Shipping<'a> {
-    shipper: Shipper,
-    vault: Result<Vault<Folder>, String>,
-    folder: &'a Path,
-    identity: &'a Identity,
-    public: String,
-    acknowledged: u64,
-}
-
-impl<'a> Shipping<'a> {
-    fn to(folder: &'a Path, identity: &'a Identity) -> Self {
-        let vault = Err("the vault was not looked at yet".to_owned());
-        Shipping {
-            shipper: Shipper::default(),
-            vault,
-            folder,
-            identity,
-            public: identity.public(),
-            acknowledged: 0,
-        }
-    }
-
-    /// Ships what can be shipped now, and forgets what was shipped long enough ago; says what is in the way.
-    fn go_on(&mut self, disk: &mut Folder, keep_ns: Time) -> Option<String> {
-        /// Questions between two looks at what is to be sealed.
-        const AT_ONCE: usize = 64;
-        let sensor = self.identity.sensor.as_str();
-        for _ in 0..AT_ONCE {
-            let ask = match self.shipper.next(disk, sensor, now()) {
-                Ok(Some(ask)) => ask,
-                Ok(None) => break,
-                Err(error) => return Some(error.to_string()),
-            };
-            // A folder that is away is not made anew: it may be a disk that is not mounted.
-            if !self.folder.is_dir() {
-                self.vault = Err(format!("{}: the vault is away", self.folder.display()));
-            } else if self.vault.is_err() {
-                let opened = Folder::at(self.folder).map(|disk| Vault::new(disk, Quota::default()));
-                self.vault = opened.map_err(|e| format!("{}: {e}", self.folder.display()));
-            }
-            let told = match &mut self.vault {
-                Ok(vault) => vault.answer(sensor, &self.public, &ask),
-                Err(why) => Told::Failed(why.clone()),
-            };
-            self.shipper.told(&ask, told, now());
-        }
-        let acknowledged = self.shipper.acknowledged().unwrap_or(0);
-        if acknowledged > self.acknowledged {
-            log(&format!("the vault has everything up to segment {acknowledged}"));
-            self.acknowledged = acknowledged;
-            if let Err(error) = self.forget(disk, keep_ns) {
-                return Some(error.to_string());
-            }
-        }
-        self.shipper.trouble.clone()
-    }
-
-    fn forget(&self, disk: &mut Folder, keep_ns: Time) -> Result<(), spool::SpoolError> {
-        for sequence in spool::sealed(disk, &self.identity.sensor)? {
-            let manifest = spool::manifest(disk, &self.identity.sensor, sequence)?;
-            if sequence > self.acknowledged || now() - manifest.sealed_ns < keep_ns {
-                break;
-            }
-            spool::forget(disk, &manifest)?;
-        }
+        // Ctrl-C is meant for the process that looks after it.
+        command.args(&self.words).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        (self.child, self.again, self.started) = (Some(command.spawn()?), None, Instant::now());
         Ok(())
     }
-}
 
-fn seal_all(disk: &mut Folder, identity: &Identity) -> Result<(), String> {
-    for sequence in spool::to_seal(disk).map_err(|e| e.to_string())? {
-        let manifest = spool::seal(disk, identity, sequence, now()).map_err(|e| e.to_string())?;
-        let packets = manifest.packets;
-        log(&format!("sealed segment {sequence}: {} packets, {} dropped", packets.written, packets.dropped));
-    }
-    Ok(())
-}
-
-/// What a sensor is told while it runs.
-enum Signal {
-    /// SIGTERM, SIGINT: close the segment and end.
-    End,
-    /// SIGHUP: read the platform file again.
-    Reload,
-}
-
-/// The signals that a sensor listens to, as something that can be waited for.
-struct Signals(OwnedFd);
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        // SAFETY: the set is made empty before it is used, and lives until it is copied.
-        unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-                libc::sigaddset(&raw mut set, signal);
-            }
-            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // A sealing process that is gone must not end this one.
-            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-            match libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) {
-                fd if fd >= 0 => Ok(Signals(OwnedFd::from_raw_fd(fd))),
-                _ => Err(io::Error::last_os_error()),
+    /// Starts it if it is time; a process that cannot be started is tried again.
+    fn start_if_due(&mut self) {
+        if self.child.is_none() && self.again.is_none_or(|at| at <= Instant::now()) {
+            if let Err(error) = self.start() {
+                log(&format!("the process that does {} cannot be started: {error}", self.name));
+                self.later();
             }
         }
     }
 
-    fn next(&self) -> Option<Signal> {
-        // SAFETY: all zeros is a signal that never came.
-        let mut came: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-        let size = size_of::<libc::signalfd_siginfo>();
-        // SAFETY: it writes no more than the size that it is told.
-        let read = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut came).cast(), size) };
-        (read == size as isize).then_some(match came.ssi_signo as i32 {
-            libc::SIGHUP => Signal::Reload,
-            _ => Signal::End,
-        })
+    /// How it ended, where it has.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok().flatten()?;
+        self.child = None;
+        self.later();
+        Some(status)
+    }
+
+    fn later(&mut self) {
+        // What went well for a while starts quickly again.
+        if self.started.elapsed() > WAITS[1] {
+            self.wait = WAITS[0];
+        }
+        self.again = Some(Instant::now() + self.wait);
+        self.wait = (self.wait * 2).min(WAITS[1]);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        if let Some(child) = &self.child {
+            signals::send(child.id(), signal);
+        }
+    }
+
+    fn says(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        Some(self.child.as_ref()?.stdout.as_ref()?.as_fd())
+    }
+
+    /// Ends it by the end of its pipe, and waits; one that does not end is killed, and goes on from there at its next start.
+    fn end(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
+        self.again = None;
+        drop(child.stdin.take());
+        let begun = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(None) if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(5)),
+                Ok(None) => {
+                    log(&format!("the process that does {} does not end, and is killed", self.name));
+                    let _ = child.kill();
+                    return child.wait().ok();
+                }
+                Ok(status) => return status,
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// All processes.
+struct Sensor {
+    capture: Role,
+    keep: Role,
+    ship: Option<Role>,
+    /// Whether the capturing process has opened the spool: before, nobody else may touch it.
+    ready: bool,
+}
+
+impl Sensor {
+    /// Sees who ended and who is to be started; what to end with, if that is what it comes to.
+    fn look(&mut self) -> Option<Result<(), String>> {
+        if let Some(status) = self.capture.ended() {
+            if let Some(code) = status.code() {
+                // It said why.
+                return Some(if code == 0 { Ok(()) } else { Err("the capturing process ended".into()) });
+            }
+            log(&format!("the capturing process was killed by signal {}", status.signal().unwrap_or(0)));
+            // It will recover the spool, and nobody may seal meanwhile.
+            self.ready = false;
+            self.keep.end(Duration::from_secs(45));
+        }
+        self.capture.start_if_due();
+        for role in [Some(&mut self.keep), self.ship.as_mut()].into_iter().flatten() {
+            if let Some(status) = role.ended() {
+                log(&format!("the process that does {} ended: {status}", role.name));
+            }
+            if self.ready {
+                role.start_if_due();
+            }
+        }
+        None
+    }
+
+    /// When somebody is to be started again.
+    fn next(&self) -> Option<Duration> {
+        let roles = [Some(&self.capture), Some(&self.keep), self.ship.as_ref()];
+        let at = roles.into_iter().flatten().filter_map(|role| role.again).min()?;
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    /// The capturing process says something, or is gone.
+    fn hear(&mut self) {
+        let mut bytes = [0; READY.len()];
+        let stdout = self.capture.child.as_mut().and_then(|child| child.stdout.as_mut());
+        if stdout.is_some_and(|stdout| stdout.read_exact(&mut bytes).is_ok()) {
+            self.ready = true;
+            self.look();
+        } else {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Closes, seals, ships, in this order.
+    fn end(&mut self) {
+        self.capture.end(Duration::from_secs(60));
+        if self.ready {
+            self.keep.start_if_due();
+        }
+        self.keep.end(Duration::from_secs(45));
+        if let Some(ship) = &mut self.ship {
+            ship.end(Duration::from_secs(25));
+        }
     }
 }

@@ -11,7 +11,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use trapline_wire::{Time, checksum};
@@ -49,6 +49,12 @@ pub struct Counted {
 
 fn done(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 impl Socket {
@@ -128,11 +134,6 @@ impl Socket {
     /// Bytes of the ring.
     pub const fn ring_bytes() -> usize {
         PLACES * PLACE
-    }
-
-    /// The socket, to wait for.
-    pub fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 
     /// The next frame that came, with the kernel's time of it and its length on the wire; nothing where none is waiting.

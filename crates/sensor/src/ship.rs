@@ -1,0 +1,156 @@
+//! The process that ships: it has the network and reads sealed segments, has no packet socket and no signing key, and writes nothing but
+//! how far it got.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use trapline_archive::Folder;
+use trapline_archive::ship::Shipper;
+use trapline_line::{Address, Credentials, Remote};
+use trapline_wire::Time;
+
+use crate::privileges::{self, Keeps};
+use crate::run::{Options, held, is_over, log, now, user};
+use crate::secrets::{sensor_name, signing_key};
+use crate::signals::{Ready, wait};
+
+/// The folder in a spool that this process writes in.
+pub const FOLDER: &str = ".ship";
+const STATE: &str = "state.json";
+
+/// How far shipping got, as its process writes it down for the one that seals, and for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shipped {
+    /// Where to.
+    pub vault: String,
+    /// The last segment that the vault has, with all before it.
+    pub acknowledged: u64,
+    /// When the vault said so last, in nanoseconds since 1970; nothing before.
+    pub heard_ns: Option<Time>,
+    /// What is in the way.
+    pub trouble: Option<String>,
+}
+
+impl Shipped {
+    /// What is written in a spool; nothing where nothing was shipped.
+    pub fn read(spool: &Path) -> Option<Shipped> {
+        serde_json::from_slice(&fs::read(spool.join(FOLDER).join(STATE)).ok()?).ok()
+    }
+
+    fn write(&self, spool: &Path) -> io::Result<()> {
+        let folder = spool.join(FOLDER);
+        let unfinished = folder.join(format!("{STATE}.new"));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(serde_json::to_string_pretty(self).unwrap_or_default().as_bytes())?;
+        fs::rename(unfinished, folder.join(STATE))
+    }
+}
+
+/// Where a program that asks for names of hosts and trusts certificates reads.
+const SYSTEM: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/run", "/var/lib/ca-certificates"];
+/// How often it looks whether something was sealed.
+const LOOK_MS: i32 = 500;
+/// How long it goes on after the end was told, as long as the vault takes what is left.
+const LAST: Duration = Duration::from_secs(20);
+
+/// Ships what is sealed, until whoever started it is gone.
+///
+/// # Errors
+/// Where the spool or the certificate cannot be used; a vault that is away is tried again.
+pub fn ship(options: &Options, address: &Address) -> Result<(), String> {
+    let sensor = sensor_name(options)?;
+    let credentials = Credentials::read(&options.identity).map_err(|e| e.to_string())?;
+    let key =
+        trapline_archive::Identity { sensor: sensor.clone(), key: signing_key(&options.identity)? }.public();
+    let _lock = held(&options.spool, ".ship.lock")?;
+    let own = options.spool.join(FOLDER);
+    let mut writes = vec![own.as_path()];
+    let mut reads: Vec<&Path> = vec![&options.spool];
+    match address {
+        Address::Folder(folder) => writes.extend(folder.is_dir().then_some(folder.as_path())),
+        Address::Server(_) | Address::Store(_) => {
+            reads.extend(SYSTEM.map(Path::new).into_iter().filter(|path| path.exists()))
+        }
+    }
+    // What this process may reach is settled here; a share that is mounted later is another folder.
+    let mounted = folder_of(address);
+    let keeps = Keeps { user: user(options)?, writes: &writes, reads: &reads, network: true };
+    privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
+    let disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
+    let mut remote = trapline_line::open(address, key, credentials.as_ref()).map_err(|e| e.to_string())?;
+    let mut shipper = Shipper::sending(remote.chunk());
+    let before = Shipped::read(&options.spool).filter(|before| before.vault == address.to_string());
+    let mut state = Shipped { trouble: None, ..before.unwrap_or_default() };
+    state.vault = address.to_string();
+    loop {
+        let [heard] = wait([io::stdin().as_fd()], LOOK_MS).map_err(|e| e.to_string())?;
+        let over = heard != Ready::No && is_over();
+        let begun = Instant::now();
+        if folder_of(address).is_some_and(|now| mounted != Some(now)) {
+            return Err(format!("{address}: another folder is there now; shipping starts anew"));
+        }
+        loop {
+            let more = question(&disk, &sensor, &mut shipper, &mut *remote, &mut state);
+            if let Err(error) = state.write(&options.spool) {
+                state.trouble.get_or_insert(format!("{}: {error}", own.display()));
+            }
+            // In between it is looked whether this is to end.
+            if !more || begun.elapsed() > LAST {
+                break;
+            }
+        }
+        if over {
+            return Ok(());
+        }
+    }
+}
+
+/// Which folder it is that a vault is in, if there is one.
+fn folder_of(address: &Address) -> Option<(u64, u64)> {
+    let Address::Folder(folder) = address else { return None };
+    let metadata = fs::metadata(folder).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Asks the vault one thing; whether there is more to ask now.
+fn question(
+    disk: &Folder,
+    sensor: &str,
+    shipper: &mut Shipper,
+    remote: &mut dyn Remote,
+    state: &mut Shipped,
+) -> bool {
+    let ask = match shipper.next(disk, sensor, now()) {
+        Ok(ask) => ask,
+        Err(error) => {
+            say(state, Some(error.to_string()));
+            return false;
+        }
+    };
+    let Some(ask) = ask else { return false };
+    let told = remote.ask(sensor, &ask);
+    shipper.told(&ask, told, now());
+    say(state, shipper.trouble.clone());
+    if shipper.trouble.is_none() {
+        state.heard_ns = Some(now());
+    }
+    if let Some(acknowledged) =
+        shipper.acknowledged().filter(|acknowledged| *acknowledged > state.acknowledged)
+    {
+        log(&format!("the vault has everything up to segment {acknowledged}"));
+        state.acknowledged = acknowledged;
+    }
+    shipper.trouble.is_none()
+}
+
+fn say(state: &mut Shipped, trouble: Option<String>) {
+    if state.trouble != trouble {
+        log(trouble.as_deref().unwrap_or("shipping goes on"));
+        state.trouble = trouble;
+    }
+}
