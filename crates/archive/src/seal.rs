@@ -90,15 +90,21 @@ fn cut_to_whole<D: Disk>(disk: &mut D, capture: &str, records: &str) -> Result<T
     let (_, whole_lines) = lines(Reading::of(disk, records)).map_err(disk_error(records))?;
     disk.truncate(capture, counted.whole).map_err(disk_error(capture))?;
     disk.truncate(records, whole_lines).map_err(disk_error(records))?;
-    if counted.whole == 0 {
-        let mut first = Vec::new();
-        Writer::new(&mut first);
-        disk.append(capture, &first).map_err(disk_error(capture))?;
-    }
+    begin_capture(disk, capture, &counted)?;
     for name in [capture, records] {
         disk.sync(name).map_err(disk_error(name))?;
     }
     Ok(counted)
+}
+
+/// A capture of nothing is one still: its first block.
+fn begin_capture<D: Disk>(disk: &mut D, capture: &str, counted: &Tally) -> Result<(), SpoolError> {
+    if counted.whole > 0 {
+        return Ok(());
+    }
+    let mut first = Vec::new();
+    Writer::new(&mut first);
+    disk.append(capture, &first).map_err(disk_error(capture))
 }
 
 /// The last manifest of a sensor on a disk.
@@ -191,6 +197,8 @@ pub fn seal<D: Disk>(
     if lost || torn {
         counted = cut_to_whole(disk, &capture, &records)?;
     }
+    // The disk was full from the first byte on.
+    begin_capture(disk, &capture, &counted)?;
     let (line_count, _) = lines(Reading::of(disk, &records)).map_err(disk_error(&records))?;
     let before = last.map(|(_, text)| hash(&text));
 

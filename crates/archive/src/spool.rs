@@ -152,6 +152,8 @@ pub struct Spool<D> {
     /// Bytes of all files.
     used: u64,
     room: Room,
+    /// Whether the disk did not take what it was given last.
+    is_full: bool,
 }
 
 /// Bytes that wait before they are given to the disk.
@@ -205,8 +207,16 @@ impl<D: Disk> Spool<D> {
             recover(&mut disk, &names, now, recovered)?;
         }
         disk.sync_names().map_err(disk_error("spool"))?;
-        let mut spool =
-            Spool { disk, limits, open: None, closing: None, next: last + 1, used: 0, room: Room::Enough };
+        let mut spool = Spool {
+            disk,
+            limits,
+            open: None,
+            closing: None,
+            next: last + 1,
+            used: 0,
+            room: Room::Enough,
+            is_full: false,
+        };
         spool.measure()?;
         Ok(spool)
     }
@@ -221,15 +231,25 @@ impl<D: Disk> Spool<D> {
         self.room
     }
 
+    /// Whether the disk did not take what it was given last: packets are counted then, and not kept.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Counts what the files take anew; sealing and shipping change it.
     ///
     /// # Errors
     /// Where the disk fails.
     pub fn measure(&mut self) -> Result<Room, SpoolError> {
+        if std::mem::take(&mut self.is_full) {
+            // Lines wait for room: whether there is any is found out with them.
+            self.flush();
+        }
         let files = self.disk.list().map_err(disk_error("spool"))?;
         self.used = files.iter().map(|(_, length)| length).sum();
         let percent = self.used.saturating_mul(100) / self.limits.spool_bytes.max(1);
         self.room = match percent {
+            _ if self.is_full => Room::None,
             100.. => Room::None,
             CUTS_FROM.. => Room::Headers,
             WARNS_FROM.. => Room::Narrow,
@@ -287,14 +307,18 @@ impl<D: Disk> Spool<D> {
         }
     }
 
-    /// Takes a line of the records, without its end.
+    /// Takes a line of the records, without its end. Where the disk is full, lines wait, up to a limit.
     pub fn record(&mut self, now: Time, line: &str) {
-        let room = self.room;
-        let open = self.current(now);
-        if room == Room::None {
-            open.records_dropped += 1;
+        if self.room == Room::None && !self.is_full {
+            self.current(now).records_dropped += 1;
             return;
         }
+        self.note(now, line);
+    }
+
+    /// Takes a line about the sensor itself, of which there are few: there is always room for it.
+    pub fn note(&mut self, now: Time, line: &str) {
+        let open = self.current(now);
         open.waiting[1].extend_from_slice(line.as_bytes());
         open.waiting[1].push(b'\n');
         if open.waiting[1].len() >= BUFFER {
@@ -314,7 +338,7 @@ impl<D: Disk> Spool<D> {
                 open.taken = (open.writer, open.interfaces.len());
                 packets.clear();
             } else {
-                self.room = Room::None;
+                (self.room, self.is_full) = (Room::None, true);
                 open.dropped += open.packets_waiting;
                 open.writer = open.taken.0;
                 open.interfaces.truncate(open.taken.1);
@@ -329,9 +353,12 @@ impl<D: Disk> Spool<D> {
             if put_behind(&mut self.disk, &records, &mut open.written[1], lines) {
                 self.used += lines.len() as u64;
                 lines.clear();
-            } else if lines.len() > LINES_WAITING {
-                open.records_dropped += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-                lines.clear();
+            } else {
+                (self.room, self.is_full) = (Room::None, true);
+                if lines.len() > LINES_WAITING {
+                    open.records_dropped += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    lines.clear();
+                }
             }
         }
     }

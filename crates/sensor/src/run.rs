@@ -83,7 +83,12 @@ pub(crate) fn held(spool: &Path, name: &str) -> Result<File, String> {
     let failed = |e: io::Error| format!("{}: {e}", spool.display());
     let lock = File::options().create(true).append(true).open(spool.join(name)).map_err(failed)?;
     let begun = Instant::now();
+    let mut said = false;
     while lock.try_lock().is_err() {
+        if !said && begun.elapsed() > Duration::from_secs(1) {
+            log(&format!("{}: waits for another sensor that is at work there", spool.display()));
+            said = true;
+        }
         if begun.elapsed() > PATIENCE {
             return Err(format!("{}: another sensor is at work there ({name})", spool.display()));
         }

@@ -167,7 +167,7 @@ impl<D: Disk> Switch<D> {
 
     /// Writes down something that happened to the sensor itself.
     pub fn event(&mut self, now: Time, what: &str, facts: &[(&str, &str)]) {
-        self.spool.record(now, &event(now, what, facts));
+        self.spool.note(now, &event(now, what, facts));
     }
 
     fn ports_change(&mut self, now: Time) {
@@ -211,6 +211,9 @@ impl<D: Disk> Switch<D> {
                 return;
             }
         };
+        if self.trouble.is_none() && self.spool.is_full() {
+            self.trouble = Some("the disk does not take more: packets are counted and not kept".into());
+        }
         if room != std::mem::replace(&mut self.room, room) {
             let word = match room {
                 Room::Enough => "enough",

@@ -458,14 +458,78 @@ fn a_vault_that_was_away_gets_everything_in_the_end() {
         fs::rename(&away, &vault).unwrap();
         wait_for("shipping goes on");
         assert!(sensor.end());
+        // What was shipped last is let go of by the next one.
+        let (sensor, _) = wire.start(&["--keep-days", "0", "--vault", &to])?;
+        wait_for_the_spool_to_forget(wire);
+        assert!(sensor.end());
         let folder = Folder::at(&vault).unwrap();
         let verdict = verify(&folder, &Expected::default(), |_, _| ()).unwrap();
         assert!(verdict.is_whole() && verdict.segments >= 4, "{:?}", verdict.findings);
         // What the vault has, the spool forgot, but for the last one, which the next is chained to.
         let spooled = spool::sealed(&Folder::at(wire.spool()).unwrap(), "eurecom").unwrap();
         let kept = spool::sealed(&folder, "eurecom").unwrap();
-        assert_eq!(spooled, kept[kept.len() - 1..], "{}", wire.log());
+        assert!(spooled.len() <= 2 && kept.ends_with(&spooled), "{spooled:?} of {kept:?}: {}", wire.log());
         Ok(())
+    });
+}
+
+fn wait_for_the_spool_to_forget(wire: &Wire) {
+    let begun = Instant::now();
+    while spool::sealed(&Folder::at(wire.spool()).unwrap(), "eurecom").unwrap().len() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", wire.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_loses_what_is_counted_and_nothing_else() {
+    on_a_wire("f", |wire| {
+        fs::create_dir(wire.spool()).map_err(|e| e.to_string())?;
+        let spool = wire.spool().display().to_string();
+        sh(&format!("mount -t tmpfs -o size=3m,mode=755 tmpfs {spool}"))?;
+        let result = (|| {
+            let (sensor, _) = wire.start(&["--segment-s", "2"])?;
+            let visit = || wire.peer("for n in 1 2 3 4 5 6 7 8; do curl -s -m 2 http://10.9.1.11/; done");
+            assert_eq!(visit().matches("</html>").count(), 8);
+            std::thread::sleep(Duration::from_millis(400));
+            sh(&format!("head -c 9000000 /dev/zero > {spool}/.filler 2> /dev/null; true"))?;
+            // Hosts go on answering; a segment and its successor find no room, from their first byte on.
+            let begun = Instant::now();
+            let mut answered = 0;
+            while begun.elapsed() < Duration::from_secs(5) {
+                answered += visit().matches("</html>").count();
+            }
+            assert!(answered >= 8, "{answered} answers while the disk was full");
+            assert!(wire.log().contains("counted and not kept"), "{}", wire.log());
+            fs::remove_file(wire.spool().join(".filler")).map_err(|e| e.to_string())?;
+            std::thread::sleep(Duration::from_millis(2_500));
+            assert_eq!(visit().matches("</html>").count(), 8);
+            assert!(sensor.end(), "{}", wire.log());
+            let verdict = wire.verify();
+            assert!(verdict.is_whole(), "{:?}", verdict.findings);
+            let sum = |of: fn(&trapline_archive::ledger::Entry) -> u64| {
+                verdict.ledger.values().map(of).sum::<u64>()
+            };
+            let (seen, dropped, written) = (sum(|e| e.seen), sum(|e| e.dropped), sum(|e| e.written));
+            assert!(
+                dropped > 100 && written > 100,
+                "{dropped} dropped, {written} written: {:#?} {}",
+                verdict.ledger,
+                wire.log()
+            );
+            assert_eq!(seen, dropped + written);
+            assert_eq!(wire.archived().len() as u64, written);
+            assert!(wire.records().iter().any(|line| line.contains("sensor-room")));
+            if sh("which capinfos zstdcat").is_ok() {
+                sh(&format!(
+                    "for f in {spool}/eurecom/*.pcapng.zst; do zstdcat $f > {one}; capinfos -c {one}; done",
+                    one = wire.file("one.pcapng").display()
+                ))?;
+            }
+            Ok(())
+        })();
+        sh(&format!("umount {spool}"))?;
+        result
     });
 }
 
