@@ -96,6 +96,48 @@ pub trait Disk {
     }
 }
 
+impl<D: Disk + ?Sized> Disk for Box<D> {
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(name, bytes)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        (**self).sync(name)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        (**self).truncate(name, length)
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        (**self).sync_names()
+    }
+
+    fn read_at(&self, name: &str, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        (**self).read_at(name, offset, most)
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        (**self).list()
+    }
+
+    fn list_in(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
+        (**self).list_in(folder)
+    }
+
+    fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        (**self).read(name, most)
+    }
+}
+
 /// Reads a file of a disk from its beginning.
 #[derive(Debug)]
 pub struct Reading<'a, D: ?Sized> {

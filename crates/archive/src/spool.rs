@@ -63,6 +63,18 @@ pub enum Room {
     None,
 }
 
+impl Room {
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Room::Enough => "enough",
+            Room::Narrow => "narrow",
+            Room::Headers => "headers-only",
+            Room::None => "none",
+        }
+    }
+}
+
 /// Why a spool cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -224,6 +236,11 @@ impl<D: Disk> Spool<D> {
     /// The disk.
     pub fn disk(&self) -> &D {
         &self.disk
+    }
+
+    /// Bytes of all files, as they were counted last, and with what was written since.
+    pub fn used(&self) -> u64 {
+        self.used
     }
 
     /// How much room there is.

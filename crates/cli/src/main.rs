@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     ask, completions, demo, enrich, evidence, geo, ingest, persona, report, sensor, simulate, sql, status,
-    verify,
+    up, vault, verify,
 };
 use error::CommandError;
 use ui::Ui;
@@ -43,7 +43,9 @@ enum Command {
     Enrich(enrich::AgainArgs),
     Geo(geo::GeoArgs),
     Persona(persona::PersonaArgs),
+    Up(up::UpArgs),
     Sensor(sensor::SensorArgs),
+    Vault(vault::VaultArgs),
     Verify(verify::VerifyArgs),
     Status(status::StatusArgs),
     Sql(sql::SqlArgs),
@@ -83,6 +85,8 @@ fn run(ui: &Ui, command: Command) -> Result<(), CommandError> {
         Command::Evidence(args) => in_runtime(args.question.threads.count(), evidence::evidence(ui, &args)),
         Command::Enrich(args) => in_runtime(args.threads.count(), enrich::enrich(ui, &args)),
         Command::Sensor(_) => Ok(()),
+        Command::Up(args) => up::up(ui, &args),
+        Command::Vault(args) => vault::vault(ui, &args),
         Command::Verify(args) => verify::verify(ui, &args),
         Command::Status(args) => status::status(ui, &args),
         Command::Demo(args) => demo::demo(ui, &args, |words| {

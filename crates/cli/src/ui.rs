@@ -164,9 +164,46 @@ impl Bar {
 /// What libraries log: nothing unless `TRAPLINE_LOG` asks for it (`TRAPLINE_LOG=debug`). Missing tables and conflicts are
 /// errors to the table library and everyday life to us.
 pub fn log_to_stderr() {
-    let Some(filter) = std::env::var_os("TRAPLINE_LOG") else { return };
-    let filter = tracing_subscriber::EnvFilter::new(filter.to_string_lossy());
+    if let Some(filter) = std::env::var_os("TRAPLINE_LOG") {
+        log(&filter.to_string_lossy());
+    }
+}
+
+/// What a server logs where `TRAPLINE_LOG` does not say otherwise.
+pub fn log_by_default(filter: &str) {
+    if std::env::var_os("TRAPLINE_LOG").is_none() {
+        log(filter);
+    }
+}
+
+fn log(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second logger in one process would be ours to blame; there is none.
     let _ = log.try_init();
+}
+
+/// Waits until this process is told to end: Ctrl-C, SIGTERM, or, where it has one to be with, the end of whoever started it.
+///
+/// # Errors
+/// Where it cannot listen to signals.
+pub async fn told_to_end(with_parent: bool) -> Result<(), CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (gone, mut parent) = tokio::sync::oneshot::channel::<()>();
+    if with_parent {
+        // A thread of its own: it waits as long as the parent lives.
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = gone.send(());
+        });
+    } else {
+        std::mem::forget(gone);
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = &mut parent => {}
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use trapline_archive::{Folder, Spool};
 use trapline_platform::Platform;
 use trapline_wire::Time;
 
+use crate::health::Health;
 use crate::privileges::{self, Keeps};
 use crate::run::{Options, READY, held, is_over, log, now, user};
 use crate::secrets::{seed, sensor_name};
@@ -16,6 +17,9 @@ use crate::setup::Setup;
 use crate::signals::{Ready, Signal, Signals, wait};
 use crate::socket::Socket;
 use crate::switch::{Paces, Switch, event};
+
+/// How often it is written down how the sensor is.
+const SHOWN_EACH: Time = 1_000_000_000;
 
 /// Captures until it is told to end, or whoever started it is gone.
 ///
@@ -54,7 +58,7 @@ pub fn capture(options: &Options) -> Result<(), String> {
     let _ = io::stdout().write_all(READY.as_bytes()).and_then(|()| io::stdout().flush());
     log("ready");
 
-    let mut told = None;
+    let (mut told, mut shown) = (None, 0);
     let result = loop {
         match turn(&mut socket, &mut switch, &signals) {
             Ok(Some(Signal::End)) => break Ok(()),
@@ -71,6 +75,12 @@ pub fn capture(options: &Options) -> Result<(), String> {
                 switch.event(now(), "interface-lost", &[("why", &error.to_string())]);
                 break Err(format!("{}: {error}", options.interface));
             }
+        }
+        let now = now();
+        if (now - shown).abs() >= SHOWN_EACH {
+            shown = now;
+            // Nobody's work depends on it.
+            let _ = Health::of(&switch, now, begun).write(&options.spool);
         }
         if switch.trouble != told {
             told.clone_from(&switch.trouble);

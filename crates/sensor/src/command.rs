@@ -88,7 +88,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, own: &[&str]) -> Exit
 #[derive(Debug)]
 enum Wanted {
     Text(String),
-    Do(Role, Options),
+    Do(Role, Box<Options>),
     Enroll { token: Option<String>, identity: PathBuf },
 }
 
@@ -131,13 +131,15 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
     let wrong = |error: lexopt::Error| error.to_string();
     let path = |parser: &mut lexopt::Parser| parser.value().map(PathBuf::from).map_err(wrong);
     let text = |parser: &mut lexopt::Parser| parser.value().and_then(|v| v.string()).map_err(wrong);
-    let (mut vault, mut keep_days) = (None, 7u32);
+    let (mut vault, mut keep_days, mut with_parent) = (None, 7u32, false);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Short('h') | Long("help") => return Ok(Wanted::Text(HELP.into())),
             Short('V') | Long("version") => {
                 return Ok(Wanted::Text(format!("trapline-sensor {}\n", env!("CARGO_PKG_VERSION"))));
             }
+            // For whoever runs a sensor as part of something larger.
+            Long("with-parent") => with_parent = true,
             Long("platform") => platform = Some(path(&mut parser)?),
             Long("spool") => spool = Some(path(&mut parser)?),
             Long("identity") => identity = Some(path(&mut parser)?),
@@ -200,9 +202,21 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
         return Err("the command comes first".into());
     }
     let words = words.to_vec();
-    let options =
-        Options { interface, platform, spool, identity, name, nmap, user, vault, keep_ns, limits, words };
-    Ok(Wanted::Do(role, options))
+    let options = Options {
+        interface,
+        platform,
+        spool,
+        identity,
+        name,
+        nmap,
+        user,
+        vault,
+        keep_ns,
+        limits,
+        with_parent,
+        words,
+    };
+    Ok(Wanted::Do(role, Box::new(options)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod bench;
 pub mod capture;
 pub mod claims;
 pub mod command;
+pub mod health;
 pub mod keep;
 pub mod link;
 pub mod privileges;

@@ -46,6 +46,8 @@ pub struct Options {
     pub keep_ns: Time,
     /// How large and old segments become, and how much room there is.
     pub limits: Limits,
+    /// Whether it ends when its standard input does: whoever started it is gone then.
+    pub with_parent: bool,
     /// All of this as it was given, for the processes of the sensor.
     pub words: Vec<OsString>,
 }
@@ -127,11 +129,17 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
             return result;
         }
         let wake = sensor.next().unwrap_or(Duration::from_secs(60)).as_millis().min(60_000) as i32 + 1;
-        let heard = match sensor.capture.says() {
-            Some(says) if !sensor.ready => wait([signals.as_fd(), says], wake),
-            _ => wait([signals.as_fd()], wake).map(|[signal]| [signal, Ready::No]),
-        };
-        let [_, says] = heard.map_err(|e| e.to_string())?;
+        // What is of no interest is not waited for: the signals stand in for it.
+        let (signal, input) = (signals.as_fd(), io::stdin());
+        let says = sensor.capture.says().filter(|_| !sensor.ready);
+        let parent = options.with_parent.then(|| input.as_fd());
+        let heard = wait([signal, says.unwrap_or(signal), parent.unwrap_or(signal)], wake);
+        let [_, said, gone] = heard.map_err(|e| e.to_string())?;
+        if parent.is_some() && gone != Ready::No && is_over() {
+            sensor.end();
+            return Ok(());
+        }
+        let says = if says.is_some() { said } else { Ready::No };
         if says != Ready::No {
             sensor.hear();
         }
@@ -219,11 +227,12 @@ impl Role {
 
     /// Starts it if it is time; a process that cannot be started is tried again.
     fn start_if_due(&mut self) {
-        if self.child.is_none() && self.again.is_none_or(|at| at <= Instant::now()) {
-            if let Err(error) = self.start() {
-                log(&format!("the process that does {} cannot be started: {error}", self.name));
-                self.later();
-            }
+        if self.child.is_none()
+            && self.again.is_none_or(|at| at <= Instant::now())
+            && let Err(error) = self.start()
+        {
+            log(&format!("the process that does {} cannot be started: {error}", self.name));
+            self.later();
         }
     }
 

@@ -42,8 +42,12 @@ pub struct Switch<D> {
     paces: Paces,
     next_change: Option<Time>,
     room: Room,
+    /// Frames that came.
+    pub heard: u64,
     /// Frames that hosts sent.
     pub answered: u64,
+    /// Frames that came and were dropped by the kernel.
+    pub lost: u64,
     /// What could not be done, as the last attempt said.
     pub trouble: Option<String>,
 }
@@ -64,7 +68,9 @@ impl<D: Disk> Switch<D> {
             paces,
             next_change,
             room: Room::Enough,
+            heard: 0,
             answered: 0,
+            lost: 0,
             trouble: None,
         }
     }
@@ -76,6 +82,7 @@ impl<D: Disk> Switch<D> {
 
     /// A frame from the uplink is kept, and nobody hears it.
     pub fn keep(&mut self, time: Time, wire_len: u32, frame: &[u8]) {
+        self.heard += 1;
         self.spool.frame(UPLINK, time, wire_len, frame);
     }
 
@@ -113,7 +120,9 @@ impl<D: Disk> Switch<D> {
         }
         let due = self.spool.is_due(now);
         if due || (now - self.looked).abs() >= self.paces.look {
-            self.spool.lost(now, lost());
+            let lost = lost();
+            self.lost += lost;
+            self.spool.lost(now, lost);
             self.looked = now;
             let done = if due { self.spool.close(now).map(|_| ()) } else { Ok(()) };
             self.note(now, done);
@@ -215,13 +224,7 @@ impl<D: Disk> Switch<D> {
             self.trouble = Some("the disk does not take more: packets are counted and not kept".into());
         }
         if room != std::mem::replace(&mut self.room, room) {
-            let word = match room {
-                Room::Enough => "enough",
-                Room::Narrow => "narrow",
-                Room::Headers => "headers-only",
-                Room::None => "none",
-            };
-            self.event(now, "room", &[("room", word)]);
+            self.event(now, "room", &[("room", room.name())]);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod archive;
 pub mod ask;
 pub mod completions;
 pub mod demo;
@@ -13,4 +14,6 @@ pub mod sensor;
 pub mod simulate;
 pub mod sql;
 pub mod status;
+pub mod up;
+pub mod vault;
 pub mod verify;

@@ -1,14 +1,15 @@
 //! `trapline verify`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
-use trapline_archive::Folder;
 use trapline_archive::verify::{Expected, verify as walk};
 use trapline_report::escape::printable;
 use trapline_report::thousands;
 
+use crate::commands::archive;
+use crate::commands::vault::identity_of;
 use crate::error::CommandError;
 use crate::ui::Ui;
 
@@ -18,10 +19,11 @@ use crate::ui::Ui;
 /// where nothing was kept for a while. Exit status 0: whole; 1: something was found; 2: it could not be looked at.
 #[derive(Args)]
 pub struct VerifyArgs {
-    /// The folder of a vault or of a spool
-    #[arg(value_name = "DIR")]
-    archive: PathBuf,
-    /// A sensor's public key, as it was enrolled; again for more. Without one a sensor has the key of its first segment
+    /// The folder of a vault or of a spool, or an object store (s3://, gs://, az://, with credentials from the environment)
+    #[arg(value_name = "DIR|URL", default_value = "trapline-vault", env = "TRAPLINE_VAULT")]
+    archive: String,
+    /// A sensor's public key, as it was enrolled; again for more. Without one it is the one that the vault's register has, or that of the
+    /// sensor's first segment
     #[arg(long, value_name = "SENSOR=KEY", value_parser = crate::commands::ask::parameter)]
     key: Vec<(String, String)>,
     /// It is a spool: segments that were shipped may be missing in front
@@ -31,10 +33,10 @@ pub struct VerifyArgs {
 
 /// Verifies.
 pub fn verify(ui: &Ui, args: &VerifyArgs) -> Result<(), CommandError> {
-    let failed = |e: std::io::Error| CommandError::new(format!("{}: {e}", args.archive.display()));
-    std::fs::read_dir(&args.archive).map_err(failed)?;
-    let folder = Folder::at(&args.archive).map_err(failed)?;
-    let keys: BTreeMap<String, String> = args.key.iter().cloned().collect();
+    let failed = |e: std::io::Error| CommandError::new(format!("{}: {e}", args.archive));
+    let folder = archive::open(&args.archive)?;
+    let mut keys = enrolled(&args.archive);
+    keys.extend(args.key.iter().cloned());
     let expected = Expected { keys, may_begin_later: args.spool };
     let bar = ui.progress("verifying");
     let mut looked_at = 0;
@@ -45,7 +47,7 @@ pub fn verify(ui: &Ui, args: &VerifyArgs) -> Result<(), CommandError> {
     bar.finish();
     let verdict = verdict.map_err(failed)?;
     if verdict.segments == 0 {
-        return Err(CommandError::new(format!("{}: no segment is there", args.archive.display())));
+        return Err(CommandError::new(format!("{}: no segment is there", args.archive)));
     }
     let mut out = String::new();
     let mut sensors: BTreeMap<&str, trapline_archive::ledger::Entry> = BTreeMap::new();
@@ -79,4 +81,15 @@ pub fn verify(ui: &Ui, args: &VerifyArgs) -> Result<(), CommandError> {
     }
     out.push_str(if verdict.is_whole() { "whole\n" } else { "not whole\n" });
     ui.print(&out)
+}
+
+/// Keys of sensors as the register of a vault in a folder has them, where there is one that may be read.
+fn enrolled(archive: &str) -> BTreeMap<String, String> {
+    let identity = identity_of(Path::new(archive.trim_end_matches('/')));
+    if !identity.join("register.json").is_file() {
+        return BTreeMap::new();
+    }
+    let entries = trapline_vault::Register::open(&identity).and_then(|register| register.entries());
+    let sensors = entries.map(|entries| entries.sensors).unwrap_or_default();
+    sensors.into_iter().map(|sensor| (sensor.sensor, sensor.key)).collect()
 }

@@ -225,7 +225,7 @@ fn play(
     bar.finish();
 
     let bar = ui.progress("sealing");
-    let identity = Identity { sensor, key: trapline_sensor::run::demo_key(seed) };
+    let identity = Identity { sensor, key: trapline_sensor::secrets::demo_key(seed) };
     let mut folder = Folder::at(spool).map_err(failed(spool))?;
     let closed = to_seal(&folder).map_err(|e| error(&e))?;
     for (done, sequence) in closed.iter().enumerate() {

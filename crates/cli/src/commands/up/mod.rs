@@ -1,0 +1,123 @@
+//! `trapline up`: one process that looks after others. Sensors, the vault's server, intake and the page are this same program, started
+//! again with other words, so that none can take another with it.
+
+mod config;
+mod http;
+mod intake;
+mod metrics;
+mod service;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::config::{Config, EXAMPLE};
+use self::intake::Intake;
+use self::metrics::{Here, Metrics};
+use self::service::Service;
+use crate::error::CommandError;
+use crate::ui::Ui;
+
+/// All of it on this machine: sensors, vault, intake, and the page with every answer
+///
+/// Runs what the file says until Ctrl-C or SIGTERM; SIGHUP lets sensors read their platform files again. Whatever ends is started again;
+/// stopping, starting, upgrading or pulling the plug loses nothing that was captured.
+#[derive(Args)]
+pub struct UpArgs {
+    /// What is to run: trapline up --example explains it
+    #[arg(long, value_name = "FILE", default_value = "trapline.toml", env = "TRAPLINE_CONFIG")]
+    config: PathBuf,
+    /// Print a file to begin with
+    #[arg(long)]
+    example: bool,
+    /// Read the file, say whether it is right, and run nothing
+    #[arg(long, conflicts_with = "example")]
+    check: bool,
+}
+
+/// How often it is looked whether everything runs.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs.
+pub fn up(ui: &Ui, args: &UpArgs) -> Result<(), CommandError> {
+    if args.example {
+        return ui.print(EXAMPLE);
+    }
+    let config = Config::read(&args.config)?;
+    if args.check {
+        return ui.print(&format!("{} is right\n", args.config.display()));
+    }
+    crate::in_runtime(2, run(ui, &config))
+}
+
+async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
+    let failed = |path: &Path, e: std::io::Error| CommandError::new(format!("{}: {e}", path.display()));
+    std::fs::create_dir_all(&config.vault.folder).map_err(|e| failed(&config.vault.folder, e))?;
+    let listen = &config.http.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|e| {
+        CommandError::new(format!("{listen}: {e}")).hint("[http] listen in the file names another address")
+    })?;
+    let address = listener.local_addr()?;
+    let mut services = services(config);
+    let here = |site: &config::Site| Here { sensor: site.name.clone(), spool: site.spool.clone() };
+    let local = config.site.iter().filter(|site| site.interface.is_some()).map(here).collect();
+    let metrics = Arc::new(Mutex::new(Metrics::new(local, config.vault.folder.clone())));
+    tokio::spawn(http::show(listener, Arc::clone(&metrics), config.report.file.clone()));
+    let mut intake = Intake::new(config);
+    ui.note(&format!(
+        "up: the page is at http://{address}/, metrics at http://{address}/metrics; Ctrl-C ends it"
+    ));
+
+    let mut hup = signal(SignalKind::hangup())?;
+    let end = crate::ui::told_to_end(false);
+    tokio::pin!(end);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = &mut end => break,
+            _ = hup.recv() => services.iter().for_each(|service| service.signal("HUP")),
+            _ = tick.tick() => {
+                services.iter_mut().filter_map(Service::look).for_each(|told| ui.note(&told));
+                intake.look(config).iter().for_each(|told| ui.note(told));
+                let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+                metrics.processes = services.iter().map(|s| (s.name.clone(), s.restarts, s.runs())).collect();
+                metrics.intake = intake.progress.clone();
+            }
+        }
+    }
+    ui.note("ending: what is open is sealed and shipped");
+    intake.stop();
+    // Sensors first: the vault takes what they seal.
+    services.iter_mut().for_each(|service| {
+        service.end();
+    });
+    Ok(())
+}
+
+/// Sensors, and behind them the vault's server.
+fn services(config: &Config) -> Vec<Service> {
+    let text = |path: &Path| path.display().to_string();
+    let mut services = Vec::new();
+    for site in &config.site {
+        let Some(interface) = &site.interface else { continue };
+        let vault = std::path::absolute(&config.vault.folder).unwrap_or_else(|_| config.vault.folder.clone());
+        let mut words: Vec<String> =
+            ["sensor", "run", "--with-parent", "--interface", interface].map(str::to_owned).into();
+        words.extend(["--platform".into(), text(&site.platform), "--spool".into(), text(&site.spool)]);
+        words.extend(["--name".into(), site.name.clone(), "--vault".into(), text(&vault)]);
+        words.extend(site.options.iter().cloned());
+        services.push(Service::new(format!("sensor {}", site.name), words));
+    }
+    if let Some(listen) = &config.vault.listen {
+        let mut words: Vec<String> =
+            ["vault", "serve", "--with-parent", "--listen", listen, "--vault"].map(str::to_owned).into();
+        words.push(text(&config.vault.folder));
+        words.extend(config.vault.names.iter().flat_map(|name| ["--name".to_owned(), name.clone()]));
+        services.push(Service::new("vault".into(), words));
+    }
+    services
+}

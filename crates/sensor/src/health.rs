@@ -1,0 +1,69 @@
+//! How a sensor is, in a file of its spool: what the capturing process, which has no way to speak to anybody, lets others see.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use trapline_archive::disk::Disk;
+use trapline_wire::Time;
+
+use crate::switch::Switch;
+
+const FILE: &str = ".sensor.json";
+
+/// How a sensor is, since its capturing process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// When this was written, in nanoseconds since 1970: each second.
+    pub at_ns: Time,
+    /// When the process started.
+    pub started_ns: Time,
+    /// Frames that came.
+    pub heard: u64,
+    /// Frames that hosts sent.
+    pub answered: u64,
+    /// Frames that the kernel dropped.
+    pub dropped: u64,
+    /// How much room the spool has: `enough`, `narrow`, `headers-only`, `none`.
+    pub room: String,
+    /// Bytes of the spool.
+    pub spool_bytes: u64,
+    /// The number of the segment that is open; nothing before its first packet.
+    pub segment: Option<u64>,
+    /// What cannot be done.
+    pub trouble: Option<String>,
+}
+
+impl Health {
+    /// How a switch is.
+    pub fn of<D: Disk>(switch: &Switch<D>, now: Time, started_ns: Time) -> Health {
+        let spool = switch.spool();
+        Health {
+            at_ns: now,
+            started_ns,
+            heard: switch.heard,
+            answered: switch.answered,
+            dropped: switch.lost,
+            room: spool.room().name().to_owned(),
+            spool_bytes: spool.used(),
+            segment: spool.open_sequence(),
+            trouble: switch.trouble.clone(),
+        }
+    }
+
+    /// What is written in a spool; nothing where no sensor ever was.
+    pub fn read(spool: &Path) -> Option<Health> {
+        serde_json::from_slice(&fs::read(spool.join(FILE)).ok()?).ok()
+    }
+
+    /// Writes it; as a whole, or not.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn write(&self, spool: &Path) -> io::Result<()> {
+        let unfinished = spool.join(".sensor.json.new");
+        fs::write(&unfinished, serde_json::to_string_pretty(self).unwrap_or_default() + "\n")?;
+        fs::rename(unfinished, spool.join(FILE))
+    }
+}
