@@ -9,6 +9,9 @@ use trapline_wire::pcapng::Reader;
 use crate::disk::{Disk, Reading};
 use crate::manifest::Part;
 
+/// How a comment on a packet begins that holds records of it, one line of JSON each: those that the packet's bytes do not show.
+pub const COMMENT: &str = "trapline-record ";
+
 /// What a capture holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {

@@ -18,7 +18,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use trapline_wire::pcapng::Writer;
-use trapline_wire::{LinkType, Time};
+use trapline_wire::{Frame, LinkType, Time};
 
 use crate::disk::{Disk, UNFINISHED};
 use crate::manifest::Refused;
@@ -302,6 +302,18 @@ impl<D: Disk> Spool<D> {
     ///
     /// What finds no room is counted, never an error: the wire does not wait.
     pub fn frame(&mut self, interface: &str, time: Time, wire_len: u32, data: &[u8]) {
+        self.commented_frame(interface, time, wire_len, data, "");
+    }
+
+    /// The same with a comment, where that is not empty.
+    pub fn commented_frame(
+        &mut self,
+        interface: &str,
+        time: Time,
+        wire_len: u32,
+        data: &[u8],
+        comment: &str,
+    ) {
         let room = self.room;
         let open = self.current(time);
         if room == Room::None {
@@ -317,7 +329,8 @@ impl<D: Disk> Spool<D> {
             },
             |place| place as u32,
         );
-        open.writer.frame(&mut open.waiting[0], place, time, wire_len, kept);
+        let frame = Frame { link: LinkType::ETHERNET, time, wire_len, data: kept };
+        open.writer.commented_frame(&mut open.waiting[0], place, &frame, comment);
         open.packets_waiting += 1;
         if open.waiting[0].len() >= BUFFER {
             self.flush();

@@ -178,7 +178,9 @@ pub fn log_by_default(filter: &str) {
 
 fn log(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::new(filter);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr);
     // A second logger in one process would be ours to blame; there is none.
     let _ = log.try_init();
 }

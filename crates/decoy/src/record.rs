@@ -150,6 +150,16 @@ impl Serialize for Text {
 }
 
 impl Record {
+    /// Whether packets do not show what was done: it was said inside an encrypted connection. What they show is read from them.
+    pub fn is_hidden(&self) -> bool {
+        let encrypted = match &self.said {
+            Said::Login { .. } | Said::Command { .. } | Said::Upload { .. } => true,
+            Said::Request { method, .. } => method.0 != b"key exchange",
+            _ => false,
+        };
+        encrypted && self.service == "ssh"
+    }
+
     /// As one line of JSON, without its end.
     pub fn to_json(&self) -> String {
         // Numbers, addresses and escaped text: nothing here can fail to be JSON.

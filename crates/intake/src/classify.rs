@@ -106,6 +106,8 @@ pub struct Event {
     pub unicorn: u32,
     /// Place of its observation in the batch's list plus one; 0 where there is none.
     pub observation: u32,
+    /// The same of what a decoy recorded with it.
+    pub told: u32,
 }
 
 /// Whether these flags open a TCP conversation.
@@ -288,6 +290,7 @@ impl Classifier {
             marks: marked,
             unicorn,
             observation: 0,
+            told: 0,
         };
         let observation = if direction == Direction::In { Observation::of(packet) } else { None };
         Classified { event, payload, quoted, observation }

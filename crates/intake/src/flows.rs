@@ -20,6 +20,7 @@ use trapline_wire::{Time, protocol};
 use crate::classify::{Direction, Event};
 use crate::limits::{FLOW_IDLE_NS, FLOW_LINGER_NS, MAX_FLOWS, MAX_HELD, MAX_REQUESTS};
 use crate::lone::LonePayloads;
+use crate::recorded;
 use crate::rows::{Day, Place, day_of};
 use crate::said::{FlowKey, Request, RequestKey, Starter};
 
@@ -94,6 +95,8 @@ const MIN_SWEEP: usize = 1_024;
 
 /// Places of messages that are told before their connection ended lie behind those that the same packet completed.
 const OPEN_INDEX: u16 = 0x8000;
+/// So do those that a decoy recorded with the packet, before them.
+const TOLD_INDEX: u16 = 0x4000;
 
 fn sender(event: &Event) -> End {
     match event.direction {
@@ -287,6 +290,33 @@ impl Flows {
         }
         if !self.heard.is_empty() {
             self.tell(key, starter, client, place(event), 0, false);
+        }
+    }
+
+    /// What a decoy recorded of the connection of a packet, because the packet's bytes do not show it.
+    pub fn told(&mut self, event: &Event, lines: &[u8]) {
+        let key = flow_key(event);
+        let started_by = self.flows.get(&key).map_or(Starter::Nobody, |flow| flow.starter);
+        for (i, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+            let Some((service, message)) = recorded::message(line) else {
+                self.untold += 1;
+                continue;
+            };
+            let index = TOLD_INDEX.saturating_add(i.min(0x3fff) as u16);
+            let FlowKey { peer, host, port, peer_port } = key;
+            let (protocol, by, at) = (event.protocol, End::Peer, place(event));
+            let key = RequestKey { peer, host, protocol, port, at, index, peer_port, by };
+            let last = event.time;
+            self.push(Request {
+                key,
+                started_by,
+                open: false,
+                lone: false,
+                times: 1,
+                last,
+                service,
+                message,
+            });
         }
     }
 

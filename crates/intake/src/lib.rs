@@ -23,6 +23,7 @@ pub mod open;
 pub mod ordered;
 pub mod pass;
 pub mod reader;
+mod recorded;
 pub mod rows;
 pub mod said;
 pub mod sightings;

@@ -25,6 +25,8 @@ pub struct Placed<'a> {
     pub index: u64,
     /// The frame.
     pub frame: Frame<'a>,
+    /// What a decoy recorded with it: [`CaptureReader::told`].
+    pub told: &'a [u8],
 }
 
 /// A capture that no longer holds what its survey found.
@@ -100,7 +102,7 @@ impl<'s> Ordered<'s> {
     pub fn frame(&self) -> Option<Placed<'_>> {
         let stream = &self.active[self.current?];
         let (index, frame) = stream.source.frame()?;
-        Some(Placed { capture: stream.capture, index, frame })
+        Some(Placed { capture: stream.capture, index, frame, told: stream.source.told() })
     }
 
     /// Bytes of uncompressed capture read so far in captures that are being read.
@@ -209,6 +211,15 @@ impl Source {
         }
     }
 
+    fn told(&self) -> &[u8] {
+        let held = match self {
+            Source::Direct(reader) => return reader.told(),
+            Source::Window(window) => &window.current,
+            Source::Sorted(sorted) => &sorted.current,
+        };
+        held.as_ref().map_or(&[], |held| &held.told)
+    }
+
     fn offset(&self) -> u64 {
         match self {
             Source::Direct(reader) => reader.offset(),
@@ -226,13 +237,14 @@ struct Held {
     link: u16,
     wire_len: u32,
     data: Vec<u8>,
+    told: Vec<u8>,
 }
 
 impl Held {
     fn of<R: Read>(reader: &CaptureReader<R>) -> Option<Held> {
         let frame = reader.frame()?;
-        let (link, data) = (frame.link.0, frame.data.to_vec());
-        Some(Held { time: frame.time, index: reader.frames - 1, link, wire_len: frame.wire_len, data })
+        let (link, data, told) = (frame.link.0, frame.data.to_vec(), reader.told().to_vec());
+        Some(Held { time: frame.time, index: reader.frames - 1, link, wire_len: frame.wire_len, data, told })
     }
 
     fn frame(&self) -> (u64, Frame<'_>) {
@@ -247,12 +259,14 @@ impl Held {
         out.write_all(&self.link.to_le_bytes())?;
         out.write_all(&self.wire_len.to_le_bytes())?;
         out.write_all(&(self.data.len() as u32).to_le_bytes())?;
-        out.write_all(&self.data)
+        out.write_all(&(self.told.len() as u32).to_le_bytes())?;
+        out.write_all(&self.data)?;
+        out.write_all(&self.told)
     }
 
     /// Reads one back; `None` at the end.
     fn read(input: &mut impl Read) -> io::Result<Option<Held>> {
-        let mut head = [0; 26];
+        let mut head = [0; 30];
         match input.read_exact(&mut head) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             other => other?,
@@ -260,9 +274,11 @@ impl Held {
         let u64_at = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
         let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
         let mut data = vec![0; u32_at(22) as usize];
+        let mut told = vec![0; u32_at(26) as usize];
         input.read_exact(&mut data)?;
+        input.read_exact(&mut told)?;
         let link = u16::from_le_bytes([head[16], head[17]]);
-        Ok(Some(Held { time: u64_at(0) as i64, index: u64_at(8), link, wire_len: u32_at(18), data }))
+        Ok(Some(Held { time: u64_at(0) as i64, index: u64_at(8), link, wire_len: u32_at(18), data, told }))
     }
 }
 
@@ -310,7 +326,7 @@ impl Sorted {
             let held = if reader.advance() { Held::of(&reader) } else { None };
             let ended = held.is_none();
             if let Some(held) = held {
-                bytes += held.data.len() + std::mem::size_of::<Held>();
+                bytes += held.data.len() + held.told.len() + std::mem::size_of::<Held>();
                 run.push_back(held);
             }
             if bytes >= run_bytes || (ended && !run.is_empty()) {

@@ -135,12 +135,25 @@ impl Pass {
     /// the order of the definitions. Returns whether [`Pass::next_output`] has something.
     #[inline]
     pub fn add(&mut self, capture: usize, id: CaptureId, index: u64, frame: &Frame<'_>) -> bool {
+        self.add_told(capture, id, index, frame, &[])
+    }
+
+    /// The same with what a decoy recorded with the frame ([`crate::reader::CaptureReader::told`]).
+    #[inline]
+    pub fn add_told(
+        &mut self,
+        capture: usize,
+        id: CaptureId,
+        index: u64,
+        frame: &Frame<'_>,
+        told: &[u8],
+    ) -> bool {
         if frame.time >= self.midnight {
             self.begin_day(frame.time);
         }
         self.now = Some(frame.time);
         if let Some(classified) = self.classifier.classify(frame, &mut self.counts[capture]) {
-            self.deal(classified, id, index);
+            self.deal(classified, id, index, told);
         }
         !self.outputs.is_empty()
     }
@@ -170,7 +183,7 @@ impl Pass {
     }
 
     #[inline]
-    fn deal(&mut self, classified: Classified<'_>, id: CaptureId, index: u64) {
+    fn deal(&mut self, classified: Classified<'_>, id: CaptureId, index: u64, told: &[u8]) {
         let Classified { mut event, payload, quoted, observation } = classified;
         (event.capture, event.frame) = (id.0, index);
         let shard = if self.batches.len() == 1 { 0 } else { self.route(&event, quoted.as_ref()) };
@@ -187,6 +200,10 @@ impl Pass {
         if let Some(observation) = observation {
             batch.observations.push(observation);
             event.observation = batch.observations.len() as u32;
+        }
+        if !told.is_empty() {
+            batch.told.push(told.to_vec());
+            event.told = batch.told.len() as u32;
         }
         batch.events.push(event);
         if batch.events.len() == BATCH {
@@ -323,6 +340,7 @@ struct Batch {
     bytes: Vec<u8>,
     quotes: Vec<Quoted>,
     observations: Vec<Observation>,
+    told: Vec<Vec<u8>>,
 }
 
 impl Batch {
@@ -331,6 +349,7 @@ impl Batch {
         self.bytes.clear();
         self.quotes.clear();
         self.observations.clear();
+        self.told.clear();
     }
 
     fn run(&self, tracker: &mut Tracker) {
@@ -339,6 +358,9 @@ impl Batch {
             let quoted = (event.quoted as usize).checked_sub(1).map(|i| &self.quotes[i]);
             let observation = (event.observation as usize).checked_sub(1).map(|i| &self.observations[i]);
             tracker.add(event, payload, quoted, observation);
+            if let Some(told) = (event.told as usize).checked_sub(1).map(|i| &self.told[i]) {
+                tracker.told(event, told);
+            }
         }
         if let Some(last) = self.events.last() {
             tracker.sweep(last.time);

@@ -5,7 +5,12 @@ use std::io::{self, Read};
 use trapline_wire::capture::Skipped;
 use trapline_wire::{Frame, Framing, LinkType, Step, Time};
 
+use trapline_archive::segment::COMMENT;
+
 use crate::limits::READ_AHEAD;
+
+/// Bytes of a pcapng block with a comment of ours beside its frame, at least.
+const FEWEST_OPTIONS: usize = 32 + 4 + COMMENT.len();
 
 /// Where and why reading a capture stopped before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,9 @@ struct Current {
     time: Time,
     wire_len: u32,
     offset: u64,
+    /// Length of all that was consumed with it, from `block` in the window on.
+    block: usize,
+    block_len: usize,
 }
 
 impl<R: Read> CaptureReader<R> {
@@ -96,6 +104,8 @@ impl<R: Read> CaptureReader<R> {
                         time: frame.time,
                         wire_len: frame.wire_len,
                         offset: self.base + self.start as u64,
+                        block: self.start,
+                        block_len: consumed,
                     });
                     self.start += consumed;
                     self.frames += 1;
@@ -122,6 +132,18 @@ impl<R: Read> CaptureReader<R> {
         let c = self.current?;
         let data = &self.window[c.at..c.at + c.len];
         Some(Frame { link: c.link, time: c.time, wire_len: c.wire_len, data })
+    }
+
+    /// What a decoy recorded with the current frame because its bytes do not show it: lines of JSON; empty where there is nothing.
+    #[inline]
+    pub fn told(&self) -> &[u8] {
+        let (Some(c), Some(framing)) = (self.current, self.framing.as_ref()) else { return &[] };
+        // The options of a block are behind its frame; nearly always there are none.
+        if c.block_len < c.len + FEWEST_OPTIONS {
+            return &[];
+        }
+        let comments = framing.comments(&self.window[c.block..c.block + c.block_len]);
+        comments.into_iter().find_map(|text| text.strip_prefix(COMMENT.as_bytes())).unwrap_or_default()
     }
 
     /// The current frame's offset in the uncompressed capture, in bytes.

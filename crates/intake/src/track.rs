@@ -172,6 +172,12 @@ impl Tracker {
         }
     }
 
+    /// What a decoy recorded with the packet that was added last.
+    #[cold]
+    pub fn told(&mut self, event: &Event, lines: &[u8]) {
+        self.flows.told(event, lines);
+    }
+
     /// A piece of a datagram: what it says is heard when it is whole.
     #[cold]
     fn piece(&mut self, event: &Event, payload: &[u8]) {

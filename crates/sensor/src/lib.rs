@@ -13,6 +13,7 @@ pub mod capture;
 pub mod claims;
 pub mod command;
 pub mod health;
+mod hidden;
 pub mod keep;
 pub mod link;
 pub mod privileges;

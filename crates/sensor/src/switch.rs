@@ -9,6 +9,7 @@ use trapline_decoy::{Decoys, Frames};
 use trapline_wire::Time;
 
 use crate::claims::{Change, Claims};
+use crate::hidden::Hidden;
 use crate::setup::Setup;
 
 /// The interface in the capture that everything came in by that no host of ours sent.
@@ -37,6 +38,7 @@ pub struct Switch<D> {
     claims: Claims,
     spool: Spool<D>,
     out: Frames,
+    hidden: Hidden,
     looked: Time,
     flushed: Time,
     paces: Paces,
@@ -63,6 +65,7 @@ impl<D: Disk> Switch<D> {
             decoys,
             spool,
             out: Frames::default(),
+            hidden: Hidden::default(),
             looked: now,
             flushed: now,
             paces,
@@ -83,12 +86,12 @@ impl<D: Disk> Switch<D> {
     /// A frame from the uplink is kept, and nobody hears it.
     pub fn keep(&mut self, time: Time, wire_len: u32, frame: &[u8]) {
         self.heard += 1;
-        self.spool.frame(UPLINK, time, wire_len, frame);
+        let comment = self.hidden.on(frame);
+        self.spool.commented_frame(UPLINK, time, wire_len, frame, &comment);
     }
 
     /// A frame from the uplink, with its length on the wire; `send` takes what the hosts say to it.
     pub fn on_frame(&mut self, time: Time, wire_len: u32, frame: &[u8], send: impl FnMut(&[u8])) {
-        self.keep(time, wire_len, frame);
         let (heard, change) = self.claims.hear(time, frame);
         match change {
             Some(Change::Claimed(address)) => {
@@ -101,14 +104,18 @@ impl<D: Disk> Switch<D> {
         }
         if heard {
             self.decoys.on_frame(time, frame, &mut self.out);
-            self.go(time, send);
+            self.records();
         }
+        // With what it told the hosts, and before what they say to it.
+        self.keep(time, wire_len, frame);
+        self.go(time, send);
     }
 
     /// Time passes: what hosts do by themselves, records, what is due in the spool. `lost` is how many frames the kernel dropped since the
     /// last call; it is called at least each second.
     pub fn on_time(&mut self, now: Time, lost: impl FnOnce() -> u64, send: impl FnMut(&[u8])) {
         self.decoys.on_time(now, &mut self.out);
+        self.records();
         self.go(now, send);
         if self.next_change.is_some_and(|at| at <= now) {
             self.ports_change(now);
@@ -190,17 +197,27 @@ impl<D: Disk> Switch<D> {
     fn go(&mut self, now: Time, mut send: impl FnMut(&[u8])) {
         for frame in self.out.iter() {
             let host = frame.get(6..12).and_then(|mac| self.setup.host_of(mac)).unwrap_or(UPLINK);
-            self.spool.frame(host, now, frame.len() as u32, frame);
+            let comment = self.hidden.on(frame);
+            self.spool.commented_frame(host, now, frame.len() as u32, frame, &comment);
             self.answered += 1;
             send(frame);
         }
         self.out.clear();
     }
 
-    fn write_down(&mut self, now: Time) {
+    /// Writes down what hosts recorded.
+    fn records(&mut self) {
         for record in self.decoys.take_records() {
-            self.spool.record(record.time_ns, &record.to_json());
+            let line = record.to_json();
+            self.spool.record(record.time_ns, &line);
+            if record.is_hidden() {
+                self.hidden.add(&record, line);
+            }
         }
+    }
+
+    fn write_down(&mut self, now: Time) {
+        self.records();
         for upload in self.decoys.take_uploads() {
             if self.room >= Room::Headers {
                 self.event(now, "file-not-kept", &[("sha256", &upload.sha256)]);

@@ -73,7 +73,7 @@ impl Job {
             }
             packets += 1;
             bytes += placed.frame.data.len() as u64 + 16;
-            if pass.add(placed.capture, ids[placed.capture], placed.index, &placed.frame) {
+            if pass.add_told(placed.capture, ids[placed.capture], placed.index, &placed.frame, placed.told) {
                 while let Some(output) = pass.next_output() {
                     out.take(output)?;
                 }

@@ -116,4 +116,13 @@ impl Framing {
             Framing::Pcapng(reader) => reader.step(window),
         }
     }
+
+    /// Comments on a packet; `block` is what was consumed with its frame.
+    #[inline]
+    pub fn comments<'a>(&self, block: &'a [u8]) -> Vec<&'a [u8]> {
+        match self {
+            Framing::Pcap(_) => Vec::new(),
+            Framing::Pcapng(reader) => reader.comments(block),
+        }
+    }
 }

@@ -173,6 +173,23 @@ impl Reader {
         found
     }
 
+    /// Comments on the packet of a block that [`Reader::step`] gave a frame of.
+    pub fn comments<'b>(&self, block: &'b [u8]) -> Vec<&'b [u8]> {
+        if block.len() < 36 || self.u32(block, 0) != ENHANCED_PACKET {
+            return Vec::new();
+        }
+        let options = 28 + (self.u32(block, 20) as usize).next_multiple_of(4);
+        let options = block.get(options..block.len() - 4).unwrap_or_default();
+        if options.is_empty() {
+            return Vec::new();
+        }
+        self.options(options)
+            .into_iter()
+            .filter(|(code, _)| *code == OPTION_COMMENT)
+            .map(|(_, text)| text)
+            .collect()
+    }
+
     fn packet<'a>(&self, kind: u32, body: &'a [u8], consumed: usize) -> Step<'a> {
         if body.len() < 20 {
             return Step::Damaged(Damage::Length(consumed as u32));

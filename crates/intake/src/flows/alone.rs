@@ -138,6 +138,7 @@ mod tests {
             marks: 0,
             unicorn: 0,
             observation: 0,
+            told: 0,
         }
     }
 
