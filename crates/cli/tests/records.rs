@@ -124,10 +124,7 @@ fn what_was_said_inside_ssh_is_told_once_beside_what_packets_show() {
     assert_eq!(told(folder.path(), &["b.pcapng", "a.pcapng"], "2"), whole);
     fs::write(file("backwards.pcapng"), capture(&packets, (0..all).rev())).unwrap();
     assert_eq!(told(folder.path(), &["backwards.pcapng"], "1"), whole);
-    fs::write(
-        file("jumps.pcapng"),
-        capture(&packets, (0..all).map(|i| if i + 1 == all { i } else { i ^ 1 }).filter(|i| *i < all)),
-    )
-    .unwrap();
+    assert_eq!(all % 2, 0);
+    fs::write(file("jumps.pcapng"), capture(&packets, (0..all).map(|i| i ^ 1))).unwrap();
     assert_eq!(told(folder.path(), &["jumps.pcapng"], "1"), whole);
 }
