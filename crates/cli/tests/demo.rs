@@ -22,7 +22,7 @@ fn text(output: &Output) -> String {
 
 /// Files of the spool whose names end so, in order.
 fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder.join("trapline-demo/spool/eurecom")).unwrap();
+    let entries = fs::read_dir(folder.join("trapline-demo/vault/eurecom")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = paths.filter(|path| path.to_string_lossy().ends_with(end)).collect();
     paths.sort();
@@ -38,7 +38,7 @@ fn attacks_on_three_decoys_become_table_1_and_a_page() {
     assert!(output.status.success(), "{told}");
     for words in [
         "3 days on 3 hosts",
-        "$ trapline verify trapline-demo/spool",
+        "$ trapline verify trapline-demo/vault",
         "whole",
         "inbound ",
         "month    rank  sequence",
@@ -64,13 +64,13 @@ fn attacks_on_three_decoys_become_table_1_and_a_page() {
 
 fn an_archive_that_somebody_touched_is_told(folder: &Path) {
     let verify = |why: &str, code: i32, words: &str| {
-        let output = trapline(folder, &["verify", "trapline-demo/spool"], "");
+        let output = trapline(folder, &["verify", "trapline-demo/vault"], "");
         let told = text(&output);
         assert_eq!(output.status.code(), Some(code), "{why}: {told}");
         assert!(told.contains(words), "{why}: {told}");
     };
     verify("untouched", 0, "whole");
-    let told = text(&trapline(folder, &["status", "trapline-demo/spool"], ""));
+    let told = text(&trapline(folder, &["status", "trapline-demo/vault"], ""));
     assert!(told.contains("eurecom           2003-03-01") && told.contains("segment 3 was sealed"), "{told}");
     let manifests = files(folder, ".json");
     let capture = files(folder, ".pcapng.zst").remove(0);

@@ -1,30 +1,25 @@
 //! `trapline demo`
 
 mod attack;
+mod play;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
-use trapline_archive::spool::{Limits, seal, to_seal};
-use trapline_archive::{Folder, Identity, Spool};
-use trapline_platform::Platform;
 use trapline_report::escape::shell_word;
 use trapline_report::thousands;
-use trapline_sensor::link::Link;
-use trapline_sensor::setup::Setup;
-use trapline_sensor::switch::{Paces, Switch};
-use trapline_sim::Scenario;
-use trapline_wire::capture::Step;
-use trapline_wire::{Framing, Time};
 
+use self::play::{Site, site};
+use crate::commands::up::{Metrics, show};
 use crate::error::CommandError;
 use crate::ui::Ui;
 
 /// See it work: decoys, simulated attackers, segments, tables, answers
 ///
 /// The paper's three decoys are switched on and meet its attackers, day after day on a clock that jumps, so that a month takes seconds. What
-/// they say to each other is sealed in segments, verified, counted and asked about; every command that does so is shown. It needs no
+/// they say to each other is sealed in segments, shipped to a vault, verified, counted and asked about; every command that does so is shown. It needs no
 /// root and touches no network. With --attack the attacker is you.
 #[derive(Args)]
 pub struct DemoArgs {
@@ -38,16 +33,24 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// A shell beside the decoys, in a network namespace of their own, on the real clock
-    #[arg(long, conflicts_with_all = ["days", "scale", "seed"])]
+    #[arg(long, conflicts_with_all = ["days", "scale", "seed", "sites", "keep"])]
     attack: bool,
+    /// At how many places the three decoys stand, each with attackers of its own: several sensors, one vault
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=5))]
+    sites: usize,
+    /// Leave the page on loopback, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Port of the page with --keep
+    #[arg(long, value_name = "N", default_value_t = 9464, requires = "keep")]
+    port: u16,
     /// Folder for what is made; it must not exist yet, or be of an earlier demo
     #[arg(short, long, value_name = "DIR", default_value = "trapline-demo")]
     output: PathBuf,
 }
 
-const DAY_NS: Time = 86_400 * 1_000_000_000;
-/// The scenario that is played.
-const SCENARIO: &str = "paper2003";
+/// Where decoys stand: the paper's place, and others.
+const SITES: [&str; 5] = ["eurecom", "lima", "osaka", "perth", "tunis"];
 /// What tells a folder of ours.
 const MARK: &str = ".trapline-demo";
 
@@ -72,73 +75,101 @@ pub fn demo(
     fs::write(folder.join(MARK), "").map_err(failed(folder))?;
     if args.attack {
         attack::outside(folder)?;
+        let site = Site { name: SITES[0].into(), platform: folder.join("platform.toml"), places: None };
         return ask(
             ui,
             folder,
-            None,
+            "spool",
+            &[site],
             "What was left on three decoys",
             &["overview", "sequences", "logins", "tools"],
             run,
         );
     }
 
-    let plan = folder.join("planned");
-    let bar = ui.progress("planning attackers");
-    let scenario = Scenario::load(SCENARIO)?;
-    let summary =
-        trapline_sim::simulate(&scenario, Some(args.scale), args.seed, &plan, &mut |done, total| {
-            bar.at(done, total, done, false);
-        });
-    bar.finish();
-    let summary = summary?;
-    let keep = |from: &Path, name: &str| fs::copy(from, folder.join(name)).map(|_| folder.join(name));
-    let platform = keep(&summary.platform, "platform.toml").map_err(failed(folder))?;
-    let places = match &summary.places {
-        Some(places) => Some(keep(places, "places.mmdb").map_err(failed(folder))?),
-        None => None,
-    };
-    let played = play(ui, &platform, &folder.join("spool"), &summary.captures, args)?;
-    fs::remove_dir_all(&plan).map_err(failed(&plan))?;
+    let mut sites = Vec::new();
+    let (mut attackers, mut decoys, mut segments, mut hosts) = (0, 0, 0, 0);
+    for name in SITES.iter().take(args.sites) {
+        let (site, played) = site(ui, folder, name, sites.len() as u64, args)?;
+        attackers += played.attackers;
+        decoys += played.decoys;
+        segments += played.segments;
+        hosts += played.hosts;
+        sites.push(site);
+    }
     ui.print(&format!(
-        "{} frames of attackers, {} of decoys: {} days on {} hosts, in {} segments\n",
-        thousands(played.attackers as i64),
-        thousands(played.decoys as i64),
+        "{} frames of attackers, {} of decoys: {} days on {} hosts, in {} segments, shipped to {}\n",
+        thousands(attackers as i64),
+        thousands(decoys as i64),
         args.days,
-        played.hosts,
-        played.segments,
+        hosts,
+        segments,
+        folder.join("vault").display(),
     ))?;
-
-    let title = format!("{} days on three decoys", args.days);
-    ask(ui, folder, places.as_deref(), &title, &["overview", "sequences", "logins"], run)
+    let title = format!(
+        "{} days on {} decoys",
+        args.days,
+        if hosts == 3 { "three".into() } else { hosts.to_string() }
+    );
+    let questions: &[&str] = match args.sites {
+        1 => &["overview", "sequences", "logins"],
+        _ => &["overview", "platforms", "sequences"],
+    };
+    ask(ui, folder, "vault", &sites, &title, questions, run)?;
+    if args.keep {
+        return crate::in_runtime(2, keep(ui, args, folder));
+    }
+    Ok(())
 }
 
-/// Verifies and counts what is in the spool, and asks these questions; every command is shown.
+/// Leaves the page on loopback.
+async fn keep(ui: &Ui, args: &DemoArgs, folder: &Path) -> Result<(), CommandError> {
+    let page = PathBuf::from(format!("{}.html", folder.display()));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", args.port)).await.map_err(|e| {
+        CommandError::new(format!("127.0.0.1:{}: {e}", args.port)).hint("name another port: --port N")
+    })?;
+    let address = listener.local_addr()?;
+    let metrics = Metrics::new(Vec::new(), folder.join("vault"));
+    tokio::spawn(show(listener, Arc::new(Mutex::new(metrics)), page));
+    ui.print(&format!(
+        "The page is at http://{address}/ and metrics at http://{address}/metrics until Ctrl-C.\n"
+    ))?;
+    crate::ui::told_to_end(false).await
+}
+
+/// Verifies and counts what is in an archive, and asks these questions; every command is shown.
 fn ask(
     ui: &Ui,
     folder: &Path,
-    places: Option<&Path>,
+    archive: &str,
+    sites: &[Site],
     title: &str,
     questions: &[&str],
     run: impl Fn(&[&str]) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     let path = |name: &str| folder.join(name).display().to_string();
-    let (spool, data, page) = (path("spool"), path("data"), format!("{}.html", folder.display()));
-    let platform = path("platform.toml");
-    let places = places.map(|places| places.display().to_string());
-    let geo: Vec<&str> = places.iter().flat_map(|places| ["--geo", places]).collect();
-    let mut commands = vec![
-        vec!["verify", &spool],
-        [&["ingest", &spool, "--platform", &platform, "--data", &data][..], &geo].concat(),
-    ];
-    commands.extend(questions.iter().map(|question| vec!["ask", question, "--data", &data]));
-    commands.push(vec!["report", "--data", &data, "--title", title, "-o", &page]);
+    let (archive, data, page) = (path(archive), path("data"), format!("{}.html", folder.display()));
+    let mut commands = vec![vec!["verify".to_owned(), archive.clone()]];
+    for site in sites {
+        let own = format!("{archive}/{}", site.name);
+        let (segments, platform) =
+            (if sites.len() > 1 { own } else { archive.clone() }, site.platform.display().to_string());
+        let mut words =
+            vec!["ingest".to_owned(), segments, "--platform".into(), platform, "--data".into(), data.clone()];
+        words
+            .extend(site.places.iter().flat_map(|places| ["--geo".to_owned(), places.display().to_string()]));
+        commands.push(words);
+    }
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    commands.extend(questions.iter().map(|question| words(&["ask", question, "--data", &data])));
+    commands.push(words(&["report", "--data", &data, "--title", title, "-o", &page]));
     for words in commands {
-        let shown: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        let shown: Vec<String> = words.iter().map(|word| shell_word(word).to_string()).collect();
         ui.print(&format!("\n$ trapline {}\n", shown.join(" ")))?;
-        run(&words)?;
+        run(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     ui.print(&format!(
-        "\nOpen {page} in a browser. Segments are in {spool}, tables in {data}: ask them more, trapline ask lists the questions.\n"
+        "\nOpen {page} in a browser. Segments are in {archive}, tables in {data}: ask them more, trapline ask lists the questions.\n"
     ))
 }
 
@@ -146,92 +177,4 @@ fn ask(
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> CommandError + use<> {
     let path = path.display().to_string();
     move |e| CommandError::new(format!("{path}: {e}"))
-}
-
-/// What was played.
-struct Played {
-    attackers: u64,
-    decoys: u64,
-    hosts: usize,
-    segments: usize,
-}
-
-/// Lets the planned attackers meet the decoys of a platform file, and seals what passes.
-fn play(
-    ui: &Ui,
-    platform: &Path,
-    spool: &Path,
-    captures: &[PathBuf],
-    args: &DemoArgs,
-) -> Result<Played, CommandError> {
-    let error = |e: &dyn std::fmt::Display| CommandError::new(e.to_string());
-    let seed = args.seed.unwrap_or(1);
-    let setup = Platform::read(platform)?;
-    let (hosts, sensor) = (setup.hosts.len(), setup.name.clone());
-    let setup =
-        Setup::new(setup, seed, Path::new(trapline_sensor::run::NMAP_DATABASE)).map_err(|e| error(&e))?;
-    let mut captures = captures.to_vec();
-    captures.sort();
-    // A segment a day: the paper's logs went to their safe place once a day.
-    let limits = Limits { segment_ns: DAY_NS, segment_bytes: u64::MAX, ..Limits::default() };
-    let mut begun: Option<(Time, Link<Folder>)> = None;
-    let mut setup = Some(setup);
-    let bar = ui.progress("attacks");
-    let mut now = 0;
-    'captures: for capture in &captures {
-        let bytes = fs::read(capture).map_err(failed(capture))?;
-        let mut framing = bytes.first_chunk().and_then(|first| Framing::detect(*first));
-        let mut at = 0;
-        while let Some(framing) = &mut framing {
-            match framing.step(&bytes[at..]) {
-                Step::Frame { consumed, frame } => {
-                    at += consumed;
-                    let (start, link) = match &mut begun {
-                        Some((start, link)) => (*start, link),
-                        None => {
-                            let start = frame.time - frame.time.rem_euclid(DAY_NS);
-                            let Some(setup) = setup.take() else { break };
-                            let decoys = setup.decoys(start).map_err(|e| error(&e))?;
-                            let folder = Folder::at(spool).map_err(failed(spool))?;
-                            let spool =
-                                Spool::open(folder, &sensor, limits, start, "").map_err(|e| error(&e))?;
-                            let switch = Switch::new(setup, decoys, spool, start, Paces::NEVER);
-                            (start, &mut begun.insert((start, Link::new(switch))).1)
-                        }
-                    };
-                    let day = (frame.time - start) / DAY_NS;
-                    if day >= Time::from(args.days) {
-                        break 'captures;
-                    }
-                    now = now.max(frame.time);
-                    link.frame(now, frame.data);
-                    bar.at(day as u64, args.days.into(), link.sent, false);
-                }
-                Step::Skip { consumed, .. } => at += consumed,
-                _ => break,
-            }
-        }
-    }
-    let Some((start, mut link)) = begun else {
-        bar.finish();
-        return Err(CommandError::new("the scenario has no packet"));
-    };
-    let end = start + Time::from(args.days) * DAY_NS;
-    link.until(end);
-    let attackers = link.sent;
-    let mut switch = link.into_switch();
-    switch.end(end, 0).map_err(|e| error(&e))?;
-    let decoys = switch.answered;
-    bar.finish();
-
-    let bar = ui.progress("sealing");
-    let identity = Identity { sensor, key: trapline_sensor::secrets::demo_key(seed) };
-    let mut folder = Folder::at(spool).map_err(failed(spool))?;
-    let closed = to_seal(&folder).map_err(|e| error(&e))?;
-    for (done, sequence) in closed.iter().enumerate() {
-        seal(&mut folder, &identity, *sequence, end).map_err(|e| error(&e))?;
-        bar.at(done as u64 + 1, closed.len() as u64, 0, false);
-    }
-    bar.finish();
-    Ok(Played { attackers, decoys, hosts, segments: closed.len() })
 }

@@ -16,8 +16,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::config::{Config, EXAMPLE};
+pub use self::http::show;
 use self::intake::Intake;
-use self::metrics::{Here, Metrics};
+use self::metrics::Here;
+pub use self::metrics::Metrics;
 use self::service::Service;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -66,7 +68,7 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     let here = |site: &config::Site| Here { sensor: site.name.clone(), spool: site.spool.clone() };
     let local = config.site.iter().filter(|site| site.interface.is_some()).map(here).collect();
     let metrics = Arc::new(Mutex::new(Metrics::new(local, config.vault.folder.clone())));
-    tokio::spawn(http::show(listener, Arc::clone(&metrics), config.report.file.clone()));
+    tokio::spawn(show(listener, Arc::clone(&metrics), config.report.file.clone()));
     let mut intake = Intake::new(config);
     ui.note(&format!(
         "up: the page is at http://{address}/, metrics at http://{address}/metrics; Ctrl-C ends it"
