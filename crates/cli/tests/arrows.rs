@@ -6,12 +6,17 @@ use std::process::Command;
 use trapline_testing::project;
 
 /// Every crate with the crates of ours that it may use, in the direction of the pipeline.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("trapline-wire", &[]),
     ("trapline-decoy", &["trapline-wire"]),
     ("trapline-archive", &["trapline-wire"]),
     ("trapline-platform", &["trapline-wire"]),
-    ("trapline-sensor", &["trapline-archive", "trapline-decoy", "trapline-platform", "trapline-wire"]),
+    ("trapline-line", &["trapline-archive"]),
+    ("trapline-vault", &["trapline-archive", "trapline-line"]),
+    (
+        "trapline-sensor",
+        &["trapline-archive", "trapline-decoy", "trapline-line", "trapline-platform", "trapline-wire"],
+    ),
     ("trapline-speech", &[]),
     ("trapline-intake", &["trapline-archive", "trapline-platform", "trapline-speech", "trapline-wire"]),
     ("trapline-enrich", &["trapline-wire"]),
@@ -26,12 +31,14 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "trapline-decoy",
             "trapline-enrich",
             "trapline-intake",
+            "trapline-line",
             "trapline-platform",
             "trapline-questions",
             "trapline-report",
             "trapline-sensor",
             "trapline-sim",
             "trapline-store",
+            "trapline-vault",
             "trapline-wire",
         ],
     ),
@@ -40,19 +47,23 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// What a crate must not link, directly or through others.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     ("trapline-wire", &["libc", "tokio", "serde", "chrono"]),
     ("trapline-decoy", &["libc", "tokio", "chrono", "rand"]),
     ("trapline-archive", &["tokio", "chrono", "arrow"]),
-    // The host that attackers touch: no engine, no analysis, no runtime.
+    // What carries segments away: no server, no engine.
+    ("trapline-line", &["datafusion", "arrow", "clap", "trapline-decoy", "trapline-vault"]),
+    // The host that attackers touch: no engine, no analysis, no server. The process that ships needs a client for HTTPS and object stores
+    // (trapline-line), whose process has no packet socket.
     (
         "trapline-sensor",
         &[
             "datafusion",
             "arrow",
-            "tokio",
+            "parquet",
             "clap",
-            "object_store",
+            "axum",
+            "trapline-vault",
             "trapline-intake",
             "trapline-speech",
             "trapline-store",
@@ -63,15 +74,20 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("trapline-enrich", &["tokio", "datafusion", "arrow", "object_store", "clap"]),
     ("trapline-intake", &["datafusion", "deltalake", "arrow", "parquet", "clap", "indicatif"]),
     ("trapline-sim", &["tokio", "datafusion", "object_store", "blake3"]),
-    ("xtask", &["datafusion", "tokio"]),
+    ("xtask", &["datafusion"]),
 ];
 
 /// Guests that live in one crate (or two): nobody else names them.
-const GUESTS: [(&str, &[&str]); 13] = [
+const GUESTS: [(&str, &[&str]); 18] = [
     ("deltalake", &["trapline-store"]),
     ("parquet", &["trapline-store"]),
     ("datafusion", &["trapline-store", "trapline-questions"]),
-    ("object_store", &["trapline-intake", "trapline-store"]),
+    ("object_store", &["trapline-intake", "trapline-line", "trapline-store"]),
+    ("reqwest", &["trapline-line"]),
+    ("rcgen", &["trapline-line", "trapline-vault"]),
+    ("rustls", &["trapline-line", "trapline-vault"]),
+    ("tokio-rustls", &["trapline-vault"]),
+    ("hyper", &["trapline-vault", "trapline"]),
     ("maxminddb", &["trapline-enrich"]),
     ("tzf-rs", &["trapline-enrich"]),
     ("quick-xml", &["trapline-enrich"]),
