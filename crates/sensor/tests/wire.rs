@@ -12,6 +12,7 @@ use trapline_archive::manifest::{Manifest, manifest_name};
 use trapline_archive::verify::{Expected, Verdict, What, verify};
 use trapline_archive::{Disk, Folder, segment, spool};
 use trapline_testing::skipped;
+use trapline_testing::wire::sh;
 use trapline_wire::Framing;
 use trapline_wire::capture::Step;
 
@@ -31,50 +32,22 @@ persona = "linux-redhat-7.3"
 mac = "02:00:00:09:01:12"
 "#;
 
-/// Two network namespaces with a wire between them; they go when it does.
-struct Wire {
-    sensor: String,
-    peer: String,
-    folder: tempfile::TempDir,
-}
+/// A wire, with a platform of two hosts on it.
+struct Wire(trapline_testing::wire::Wire);
 
-fn sh(line: &str) -> Result<String, String> {
-    let output = Command::new("sh").args(["-c", line]).output().map_err(|e| e.to_string())?;
-    if !output.status.success() {
-        return Err(format!("{line}: {}", String::from_utf8_lossy(&output.stderr)));
+impl std::ops::Deref for Wire {
+    type Target = trapline_testing::wire::Wire;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Wire {
     fn new(name: &str) -> Result<Wire, String> {
-        let unique = format!("{name}{}", std::process::id());
-        let wire = Wire {
-            sensor: format!("tls{unique}"),
-            peer: format!("tlp{unique}"),
-            folder: tempfile::tempdir().map_err(|e| e.to_string())?,
-        };
-        let Wire { sensor, peer, .. } = &wire;
-        for line in [
-            format!("ip netns add {sensor}"),
-            format!("ip netns add {peer}"),
-            format!("ip link add up0 netns {sensor} type veth peer name wire0 netns {peer}"),
-            format!("ip -n {peer} addr add 10.9.0.1/16 dev wire0"),
-            format!("ip -n {peer} -6 addr add fd09::1/64 dev wire0 nodad"),
-            format!("ip -n {peer} link set lo up"),
-            format!("ip -n {peer} link set wire0 up"),
-        ] {
-            sh(&line)?;
-        }
-        // The user that the sensor becomes goes through here.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(wire.folder.path(), open).map_err(|e| e.to_string())?;
+        let wire = Wire(trapline_testing::wire::Wire::new(name)?);
         fs::write(wire.file("platform.toml"), PLATFORM).map_err(|e| e.to_string())?;
         Ok(wire)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     fn spool(&self) -> PathBuf {
@@ -110,13 +83,6 @@ impl Wire {
 
     fn log(&self) -> String {
         fs::read_to_string(self.file("log")).unwrap_or_default()
-    }
-
-    /// Runs a program on the peer's side.
-    fn peer(&self, line: &str) -> String {
-        let output =
-            Command::new("ip").args(["netns", "exec", &self.peer, "sh", "-c", line]).output().unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     }
 
     /// Begins to write down what is on the wire at the peer's side.
@@ -179,12 +145,6 @@ impl Wire {
             lines.extend(text.lines().map(str::to_owned));
         }
         lines
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let _ = sh(&format!("ip netns del {}; ip netns del {}", self.sensor, self.peer));
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod packets;
 pub mod random;
 pub mod transcript;
+pub mod wire;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
