@@ -20,7 +20,7 @@ use trapline_platform::Platform;
 use trapline_wire::Time;
 
 use crate::privileges::{self, User};
-use crate::secrets::sensor_name;
+use crate::secrets::{sensor_name, signing_key};
 use crate::signals::{self, Ready, Signal, Signals, wait};
 
 /// What a sensor is told.
@@ -159,6 +159,8 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
 /// What has to be there before anything is started, and belongs to the user that the processes become.
 fn prepare(options: &Options) -> Result<(), String> {
     let sensor = sensor_name(options)?;
+    // Made here, so that no two processes make one each.
+    signing_key(&options.identity)?;
     Platform::read(&options.platform).map_err(|e| e.to_string())?;
     let user = user(options)?;
     let failed = |e: io::Error| format!("{}: {e}", options.spool.display());
@@ -234,6 +236,13 @@ impl Role {
             log(&format!("the process that does {} cannot be started: {error}", self.name));
             self.later();
         }
+    }
+
+    /// Starts it if it does not run, whether it is time or not: its work is wanted once more.
+    fn start_anyhow(&mut self) {
+        let _ = self.ended();
+        self.again = None;
+        self.start_if_due();
     }
 
     /// How it ended, where it has.
@@ -340,12 +349,13 @@ impl Sensor {
     /// Closes, seals, ships, in this order.
     fn end(&mut self) {
         self.capture.end(Duration::from_secs(60));
-        if self.ready {
-            self.keep.start_if_due();
-        }
-        self.keep.end(Duration::from_secs(45));
-        if let Some(ship) = &mut self.ship {
-            ship.end(Duration::from_secs(25));
+        let rest = [(Some(&mut self.keep), 45), (self.ship.as_mut(), 25)];
+        for (role, patience_s) in rest.into_iter().filter_map(|(role, patience_s)| Some((role?, patience_s)))
+        {
+            if self.ready {
+                role.start_anyhow();
+            }
+            role.end(Duration::from_secs(patience_s));
         }
     }
 }

@@ -29,9 +29,20 @@ fn secret(folder: &Path, name: &str) -> Result<[u8; 32], String> {
         let mut bytes = [0; 32];
         File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(&mut bytes)).map_err(failed)?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file =
-            File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        // It is there as a whole or not, and one that another process made meanwhile stays.
+        let unfinished = folder.join(format!("{name}.{}", std::process::id()));
+        let put = || {
+            let mut file =
+                File::options().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            match fs::hard_link(&unfinished, &path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => fs::remove_file(&unfinished)?,
+            }
+            File::open(folder)?.sync_all()
+        };
+        put().map_err(failed)?;
     }
     let text = fs::read_to_string(&path).map_err(failed)?;
     let text = text.trim();

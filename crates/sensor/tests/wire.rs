@@ -1,20 +1,19 @@
 //! The real sensor on a real interface, in network namespaces of its own: what passes over the wire is in the archive, once, and
 //! nothing passes that no decoy said.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use trapline_archive::manifest::{Manifest, manifest_name};
-use trapline_archive::verify::{Expected, Verdict, What, verify};
-use trapline_archive::{Disk, Folder, segment, spool};
+use common::{Wire, read};
+use trapline_archive::verify::{Expected, What, verify};
+use trapline_archive::{Folder, spool};
 use trapline_testing::skipped;
 use trapline_testing::wire::sh;
-use trapline_wire::Framing;
-use trapline_wire::capture::Step;
 
 const PLATFORM: &str = r#"
 [platform]
@@ -32,165 +31,11 @@ persona = "linux-redhat-7.3"
 mac = "02:00:00:09:01:12"
 "#;
 
-/// A wire, with a platform of two hosts on it.
-struct Wire(trapline_testing::wire::Wire);
+/// Their Ethernet addresses.
+const MACS: [[u8; 6]; 2] = [[2, 0, 0, 9, 1, 0x11], [2, 0, 0, 9, 1, 0x12]];
 
-impl std::ops::Deref for Wire {
-    type Target = trapline_testing::wire::Wire;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Wire {
-    fn new(name: &str) -> Result<Wire, String> {
-        let wire = Wire(trapline_testing::wire::Wire::new(name)?);
-        fs::write(wire.file("platform.toml"), PLATFORM).map_err(|e| e.to_string())?;
-        Ok(wire)
-    }
-
-    fn spool(&self) -> PathBuf {
-        self.file("spool")
-    }
-
-    /// Starts the sensor and waits until it is ready; says how long that took.
-    fn start(&self, more: &[&str]) -> Result<(Running, Duration), String> {
-        let begun = Instant::now();
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.file("log"))
-            .map_err(|e| e.to_string())?;
-        let before = fs::read_to_string(self.file("log")).unwrap_or_default().len();
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.sensor, env!("CARGO_BIN_EXE_trapline-sensor"), "run"]);
-        command.args(["--interface", "up0", "--platform"]).arg(self.file("platform.toml"));
-        command.arg("--spool").arg(self.spool()).args(more).stderr(log);
-        let child = command.spawn().map_err(|e| e.to_string())?;
-        let mut running = Running(child);
-        while !self.log()[before..].contains("ready") {
-            if let Ok(Some(status)) = running.0.try_wait() {
-                return Err(format!("the sensor ended with {status}: {}", self.log()));
-            }
-            if begun.elapsed() > Duration::from_secs(20) {
-                return Err(format!("the sensor is not ready: {}", self.log()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok((running, begun.elapsed()))
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.file("log")).unwrap_or_default()
-    }
-
-    /// Begins to write down what is on the wire at the peer's side.
-    fn watch(&self) -> Running {
-        let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.peer,
-            "tcpdump",
-            "-i",
-            "wire0",
-            "-s",
-            "0",
-            "-U",
-            "--immediate-mode",
-            "-w",
-        ]);
-        command.arg(self.file("seen.pcap")).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It says so when it listens.
-        let mut said = Vec::new();
-        let mut stderr = child.stderr.take().unwrap();
-        let mut byte = [0];
-        while !said.ends_with(b"listening") && stderr.read(&mut byte).is_ok_and(|n| n == 1) {
-            said.push(byte[0]);
-        }
-        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        Running(child)
-    }
-
-    fn verify(&self) -> Verdict {
-        let folder = Folder::at(self.spool()).unwrap();
-        verify(&folder, &Expected::default(), |_, _| ()).unwrap()
-    }
-
-    /// All frames of the archive, in order, with whether the uplink brought them.
-    fn archived(&self) -> Vec<Vec<u8>> {
-        let folder = Folder::at(self.spool()).unwrap();
-        let mut frames = Vec::new();
-        for sequence in spool::sealed(&folder, "eurecom").unwrap() {
-            let text = folder.read(&manifest_name("eurecom", sequence), 1 << 16).unwrap();
-            let [capture, ..] = Manifest::read(&text).unwrap().names();
-            let mut bytes = Vec::new();
-            segment::plain(&folder, &capture).unwrap().read_to_end(&mut bytes).unwrap();
-            frames.extend(read(&bytes));
-        }
-        frames
-    }
-
-    /// Lines of the archive's records.
-    fn records(&self) -> Vec<String> {
-        let folder = Folder::at(self.spool()).unwrap();
-        let mut lines = Vec::new();
-        for sequence in spool::sealed(&folder, "eurecom").unwrap() {
-            let text = folder.read(&manifest_name("eurecom", sequence), 1 << 16).unwrap();
-            let [_, records, _] = Manifest::read(&text).unwrap().names();
-            let mut text = String::new();
-            segment::plain(&folder, &records).unwrap().read_to_string(&mut text).unwrap();
-            lines.extend(text.lines().map(str::to_owned));
-        }
-        lines
-    }
-}
-
-/// A program that is ended with the test.
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, signal: &str) {
-        let _ = sh(&format!("kill -{signal} {}", self.0.id()));
-    }
-
-    fn end(mut self) -> bool {
-        self.signal("TERM");
-        self.0.wait().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The frames of a capture of either form.
-fn read(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut framing = Framing::detect(bytes[..4].try_into().unwrap()).unwrap();
-    let (mut at, mut frames) = (0, Vec::new());
-    loop {
-        match framing.step(&bytes[at..]) {
-            Step::Frame { consumed, frame } => {
-                frames.push(frame.data.to_vec());
-                at += consumed;
-            }
-            Step::Skip { consumed, .. } => at += consumed,
-            _ => return frames,
-        }
-    }
-}
-
-/// Runs a test on a wire, or notes why there can be none here.
 fn on_a_wire(name: &str, test: impl FnOnce(&Wire) -> Result<(), String>) {
-    match Wire::new(name) {
-        Ok(wire) => test(&wire).unwrap_or_else(|why| panic!("{why}\n{}", wire.log())),
-        Err(why) => skipped("the sensor on a wire", &format!("needs root and the program ip: {why}")),
-    }
+    common::on_a_wire(name, PLATFORM, test);
 }
 
 fn sorted(mut frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
@@ -220,16 +65,14 @@ fn what_passes_over_the_wire_is_in_the_archive_once_and_decoys_said_all_of_it() 
         let verdict = wire.verify();
         assert!(verdict.is_whole(), "{:?}", verdict.findings);
         assert!(verdict.segments >= 2, "{} segments", verdict.segments);
+        assert_eq!(wire.strangers(&MACS), Vec::<Vec<u8>>::new(), "frames that no decoy sent");
         let seen = read(&fs::read(wire.file("seen.pcap")).unwrap());
-        let macs: [&[u8]; 2] = [&[2, 0, 0, 9, 1, 0x11], &[2, 0, 0, 9, 1, 0x12]];
-        let own = sh(&format!("ip netns exec {} cat /sys/class/net/wire0/address", wire.peer))?;
-        let own: Vec<u8> = own.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-        let strangers = seen.iter().filter(|frame| frame[6..12] != own && !macs.contains(&&frame[6..12]));
-        assert_eq!(strangers.count(), 0, "frames that no decoy sent");
         // The kernel leaves checksums to the interface, whose other end fills them in: what the decoys sent is the same bit for bit, of the
         // other side the same number.
         let of_decoys = |frames: &[Vec<u8>]| -> Vec<Vec<u8>> {
-            sorted(frames.iter().filter(|frame| macs.contains(&&frame[6..12])).cloned().collect())
+            sorted(
+                frames.iter().filter(|frame| MACS.iter().any(|mac| mac == &frame[6..12])).cloned().collect(),
+            )
         };
         let archived = wire.archived();
         let (kept, watched) = (of_decoys(&archived), of_decoys(&seen));
@@ -245,7 +88,9 @@ fn what_passes_over_the_wire_is_in_the_archive_once_and_decoys_said_all_of_it() 
         assert_eq!(kept.len(), watched.len());
         assert!(of_decoys(&seen).len() > 20);
         // What the peer's side said before the watch began is in the archive too.
-        let peers = |frames: &[Vec<u8>]| frames.iter().filter(|frame| frame[6..12] == own).count();
+        let peers = |frames: &[Vec<u8>]| {
+            frames.iter().filter(|frame| !MACS.iter().any(|mac| mac == &frame[6..12])).count()
+        };
         assert!(peers(&archived) >= peers(&seen), "{} of {}", peers(&archived), peers(&seen));
         let records = wire.records().join("\n");
         for word in ["sensor-started", "\"service\":\"http\"", "\"what\":\"login\"", "anonymous"] {
@@ -294,6 +139,7 @@ fn whoever_is_killed_goes_on_and_what_was_sealed_stays_whole() {
         let to = vault.display().to_string();
         let more = ["--segment-s", "1", "--vault", &to];
         let mut random = trapline_testing::random::Random::new(7);
+        let watching = sh("which tcpdump").is_ok().then(|| wire.watch());
         let (mut sensor, _) = wire.start(&more)?;
         let mut said = 0;
         for _ in 0..KILLS {
@@ -335,17 +181,18 @@ fn whoever_is_killed_goes_on_and_what_was_sealed_stays_whole() {
         }
         assert!(sensor.end());
         assert_eq!(processes(wire), []);
+        if let Some(watching) = watching {
+            assert!(watching.end());
+            assert_eq!(wire.strangers(&MACS), Vec::<Vec<u8>>::new());
+        }
         let verdict = wire.verify();
         assert!(verdict.is_whole(), "{:?}", verdict.findings);
         let recovered = verdict.findings.iter().filter(|finding| finding.what == What::Recovered).count();
         assert!(recovered >= 1, "{:?}: {}", verdict.findings, wire.log());
         assert!(wire.records().iter().any(|line| line.contains("sensor-recovered")));
         // The vault has what the spool has, file for file.
-        let files = |folder: &Path| {
-            let names = sh(&format!("cd {} && sha256sum eurecom/*", folder.display()))?;
-            Ok::<_, String>(names)
-        };
-        assert_eq!(files(&vault)?, files(&wire.spool())?);
+        let files = |folder: &Path| sh(&format!("cd {} && sha256sum eurecom/*", folder.display()));
+        assert!(files(&vault)? == files(&wire.spool())?, "{}", wire.log());
         let frames = wire.archived();
         let syns = frames
             .iter()
@@ -448,6 +295,7 @@ fn a_disk_that_is_full_loses_what_is_counted_and_nothing_else() {
         let spool = wire.spool().display().to_string();
         sh(&format!("mount -t tmpfs -o size=3m,mode=755 tmpfs {spool}"))?;
         let result = (|| {
+            let watching = sh("which tcpdump").is_ok().then(|| wire.watch());
             let (sensor, _) = wire.start(&["--segment-s", "2"])?;
             let visit = || wire.peer("for n in 1 2 3 4 5 6 7 8; do curl -s -m 2 http://10.9.1.11/; done");
             assert_eq!(visit().matches("</html>").count(), 8);
@@ -465,6 +313,10 @@ fn a_disk_that_is_full_loses_what_is_counted_and_nothing_else() {
             std::thread::sleep(Duration::from_millis(2_500));
             assert_eq!(visit().matches("</html>").count(), 8);
             assert!(sensor.end(), "{}", wire.log());
+            if let Some(watching) = watching {
+                assert!(watching.end());
+                assert_eq!(wire.strangers(&MACS), Vec::<Vec<u8>>::new());
+            }
             let verdict = wire.verify();
             assert!(verdict.is_whole(), "{:?}", verdict.findings);
             let sum = |of: fn(&trapline_archive::ledger::Entry) -> u64| {
