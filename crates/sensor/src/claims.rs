@@ -60,6 +60,13 @@ impl Claims {
         Claims { claim, known: addresses.into_iter().map(|address| (address, None)).collect() }
     }
 
+    /// For which address a frame is that a router sent here, to whatever Ethernet address it was told; nothing where hosts are found by
+    /// their own.
+    pub fn routed_to(&self, frame: &[u8]) -> Option<IpAddr> {
+        let is_unicast = frame.first().is_some_and(|first| first & 1 == 0);
+        if self.claim == Claim::Routed && is_unicast { receiver(frame) } else { None }
+    }
+
     /// Whether hosts may hear a frame from the uplink, and what it changed.
     pub fn hear(&mut self, now: Time, frame: &[u8]) -> (bool, Option<Change>) {
         if self.claim == Claim::Static {

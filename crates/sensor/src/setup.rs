@@ -1,6 +1,7 @@
 //! From a platform file to decoys: who stands where, which system it plays, what its ports do at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +45,9 @@ pub struct Setup {
     platform: Platform,
     personas: Vec<Arc<Persona>>,
     macs: Vec<[u8; 6]>,
+    /// Places of hosts.
+    by_mac: HashMap<[u8; 6], usize>,
+    by_address: HashMap<IpAddr, usize>,
     seed: u64,
 }
 
@@ -73,9 +77,13 @@ impl Setup {
         }
         let seeds = (0..platform.hosts.len()).map(|place| host_seed(seed, &platform.hosts[place].name));
         let macs = platform.hosts.iter().zip(&personas).zip(seeds);
-        let macs =
+        let macs: Vec<[u8; 6]> =
             macs.map(|((host, persona), seed)| host.mac.unwrap_or_else(|| persona.mac(seed))).collect();
-        let setup = Setup { platform, personas, macs, seed };
+        let by_mac = macs.iter().enumerate().map(|(place, mac)| (*mac, place)).collect();
+        let addresses = platform.hosts.iter().enumerate();
+        let by_address =
+            addresses.flat_map(|(place, host)| host.addresses.iter().map(move |at| (*at, place))).collect();
+        let setup = Setup { platform, personas, macs, by_mac, by_address, seed };
         // What ports do is looked up once, so that a mistyped service is told at once and not when its port opens.
         for (host, persona) in setup.platform.hosts.iter().zip(&setup.personas) {
             ports(host, persona, None)?;
@@ -156,10 +164,14 @@ impl Setup {
         self.platform.claim == other.platform.claim && of(self) == of(other)
     }
 
+    /// The Ethernet address of the host that has this address.
+    pub fn mac_of(&self, address: IpAddr) -> Option<[u8; 6]> {
+        self.macs.get(*self.by_address.get(&address)?).copied()
+    }
+
     /// The name of the host that has this Ethernet address.
     pub fn host_of(&self, mac: &[u8]) -> Option<&str> {
-        let place = self.macs.iter().position(|own| own == mac)?;
-        Some(&self.platform.hosts[place].name)
+        Some(&self.platform.hosts.get(*self.by_mac.get(mac)?)?.name)
     }
 }
 

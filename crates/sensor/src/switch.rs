@@ -103,7 +103,14 @@ impl<D: Disk> Switch<D> {
             None => {}
         }
         if heard {
-            self.decoys.on_frame(time, frame, &mut self.out);
+            match self.claims.routed_to(frame).and_then(|address| self.setup.mac_of(address)) {
+                Some(mac) => {
+                    let mut own = frame.to_vec();
+                    own[..6].copy_from_slice(&mac);
+                    self.decoys.on_frame(time, &own, &mut self.out);
+                }
+                None => self.decoys.on_frame(time, frame, &mut self.out),
+            }
             self.records();
         }
         // With what it told the hosts, and before what they say to it.

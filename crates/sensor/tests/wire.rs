@@ -288,6 +288,85 @@ fn wait_for_the_spool_to_forget(wire: &Wire) {
     }
 }
 
+/// Waits until a page comes from there; what a visitor sees otherwise.
+fn page(wire: &Wire, address: &str) -> bool {
+    wire.peer(&format!("curl -sS -m 2 -g http://{address}/")).contains("<html>")
+}
+
+#[test]
+fn addresses_that_nobody_has_are_claimed_and_given_back() {
+    let platform =
+        PLATFORM.replace("[[host]]\nname = \"mach1\"", "claim = \"unused\"\n[[host]]\nname = \"mach1\"");
+    assert!(platform.contains("unused"));
+    common::on_a_wire("c", &platform, |wire| {
+        if sh("which tcpdump curl").is_err() {
+            skipped("claiming on a wire", "tcpdump or curl is not installed");
+            return Ok(());
+        }
+        let watching = wire.watch();
+        let (sensor, _) = wire.start(&["--segment-s", "2"])?;
+        for address in ["10.9.1.11", "[fd09::11]"] {
+            assert!(!page(wire, address), "{address} is nobody's at first");
+            let begun = Instant::now();
+            while !page(wire, address) {
+                assert!(
+                    begun.elapsed() < Duration::from_secs(30),
+                    "{address} is not claimed: {}",
+                    wire.log()
+                );
+            }
+        }
+        // Its owner comes back, and says one word.
+        let word = "ip addr add 10.9.1.11/16 dev wire0; ip neigh flush all; \
+                    arping -q -c 2 -U -I wire0 10.9.1.11 2> /dev/null || arp-scan -q --interface=wire0 --arpspa=10.9.1.11 --arpop=1 --retry=2 10.9.1.11";
+        wire.peer(word);
+        std::thread::sleep(Duration::from_millis(300));
+        wire.peer("ip addr del 10.9.1.11/16 dev wire0; ip neigh flush all");
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!page(wire, "10.9.1.11") && !page(wire, "10.9.1.11"), "it was given back for good");
+        assert!(page(wire, "[fd09::11]"), "the other one was not");
+        assert!(sensor.end());
+        assert!(watching.end());
+        assert_eq!(wire.strangers(&MACS), Vec::<Vec<u8>>::new());
+        let records = wire.records().join("\n");
+        for word in ["sensor-claimed", "sensor-given-back", "fd09::11"] {
+            assert!(records.contains(word), "{word}: {records}");
+        }
+        assert!(wire.verify().is_whole());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_network_that_is_routed_here_is_answered_without_arp() {
+    let platform = PLATFORM
+        .replace("[[host]]\nname = \"mach1\"", "claim = \"routed\"\n[[host]]\nname = \"mach1\"")
+        .replace("10.9.1.11", "10.77.1.11")
+        .replace("fd09::11", "fd77::11");
+    common::on_a_wire("d", &platform, |wire| {
+        let (sensor, _) = wire.start(&[])?;
+        wire.peer(
+            "ip neigh add 10.9.0.200 lladdr 02:00:00:09:02:00 dev wire0 nud permanent; ip route add 10.77.0.0/16 via 10.9.0.200; \
+             ip -6 neigh add fd09::200 lladdr 02:00:00:09:02:00 dev wire0 nud permanent; ip -6 route add fd77::/64 via fd09::200",
+        );
+        for address in ["10.77.1.11", "[fd77::11]"] {
+            assert!(page(wire, address), "{address}: {}", wire.log());
+        }
+        // Nobody answers for an Ethernet address there.
+        assert!(!page(wire, "10.9.1.12"));
+        assert!(sensor.end());
+        let arp = |frame: &&Vec<u8>| {
+            frame.get(12..14) == Some(&[8, 6]) && MACS.iter().any(|mac| mac == &frame[6..12])
+        };
+        assert_eq!(
+            wire.archived().iter().filter(arp).count(),
+            0,
+            "no decoy says anything about Ethernet addresses"
+        );
+        Ok(())
+    });
+}
+
 #[test]
 fn a_disk_that_is_full_loses_what_is_counted_and_nothing_else() {
     on_a_wire("f", |wire| {
