@@ -104,7 +104,7 @@ pub fn run(rest: &[&str]) -> Result<(), String> {
             of(|t| t.written as f64)
         );
         println!(
-            "  memory of the sensor      {:.1} MB, {:.1} of them its ring",
+            "  memory of the sensor      {:.1} MB in all its processes, {:.1} of them its ring",
             of(|t| t.memory_mb),
             Socket::ring_bytes() as f64 / 1e6
         );
@@ -193,11 +193,7 @@ fn sensor(program: &Path, rate: u64, seconds: u64) -> Result<Told, String> {
     }
     let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
     let flooded = flood(rate, seconds)?;
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let memory = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
-    let memory_mb = memory.unwrap_or(0.0) / 1e3;
+    let memory_mb = processes(child.id()).into_iter().map(proportional_mb).sum();
     end(&mut child)?;
     let count = |field: &str| -> Result<u64, String> {
         let mut sum = 0;
@@ -223,6 +219,21 @@ fn sensor(program: &Path, rate: u64, seconds: u64) -> Result<Told, String> {
         memory_mb,
         ready_ms,
     })
+}
+
+/// A process and its children.
+fn processes(parent: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    std::iter::once(parent)
+        .chain(children.split_whitespace().filter_map(|number| number.parse().ok()))
+        .collect()
+}
+
+/// Memory of a process in megabytes: what it shares with others (the program itself) is shared out among them.
+fn proportional_mb(process: u32) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB"));
+    line.and_then(|number| number.trim().parse::<f64>().ok()).unwrap_or(0.0) / 1e3
 }
 
 fn end(child: &mut Child) -> Result<(), String> {
