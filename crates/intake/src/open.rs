@@ -205,7 +205,7 @@ async fn from_store(text: &str) -> Result<Vec<Input>, OpenError> {
         store.list(Some(&path)).map_ok(|o| o.location).try_collect().await.map_err(failed)?;
     listed.sort();
     let mut inputs = Vec::new();
-    for location in &listed {
+    for location in listed.iter().filter(|location| may_be_capture(location, &listed)) {
         let name = format!(
             "{}{}",
             text,
@@ -225,6 +225,20 @@ async fn from_store(text: &str) -> Result<Vec<Input>, OpenError> {
         return Err(OpenError::NoCaptures { name: text.into(), files: listed.len() });
     }
     Ok(inputs)
+}
+
+/// Whether an object may be a capture that counts: of a segment only the capture is, and that only if its manifest is there.
+fn may_be_capture(location: &object_store::path::Path, listed: &[object_store::path::Path]) -> bool {
+    let name = location.filename().unwrap_or_default();
+    match of_file(name) {
+        Some((sequence, FileKind::Capture)) => {
+            let folder = location.as_ref().strip_suffix(name).unwrap_or_default();
+            let manifest = object_store::path::Path::from(format!("{folder}{sequence:010}.json"));
+            listed.binary_search(&manifest).is_ok()
+        }
+        Some((_, FileKind::Lines | FileKind::Manifest)) => false,
+        None => true,
+    }
 }
 
 /// Copies an object beside us, chunk by chunk: intake reads it twice.
@@ -254,4 +268,25 @@ fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
         [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(liblzma::read::XzDecoder::new_multi_decoder(whole)),
         _ => Box::new(whole),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_segment_in_a_store_only_the_capture_counts_and_only_with_its_manifest() {
+        let names = [
+            "line/paris/0000000001-0123456789abcdef.jsonl.zst",
+            "line/paris/0000000001-0123456789abcdef.pcapng.zst",
+            "line/paris/0000000001.json",
+            "line/paris/0000000002-0123456789abcdef.pcapng.zst",
+            "line/evening.pcap",
+        ];
+        let mut listed: Vec<_> = names.iter().map(|name| object_store::path::Path::from(*name)).collect();
+        listed.sort();
+        let wanted: Vec<&str> =
+            listed.iter().filter(|name| may_be_capture(name, &listed)).map(AsRef::as_ref).collect();
+        assert_eq!(wanted, ["line/evening.pcap", names[1]]);
+    }
 }
