@@ -7,7 +7,7 @@ use trapline_wire::Time;
 use crate::accept::Accept;
 use crate::limits::SECOND;
 use crate::record::Said;
-use crate::service::{Event, Orders, Turn};
+use crate::service::{Budget, Event, Orders, Turn};
 use crate::services::{Kind, datagram};
 use crate::site::Site;
 
@@ -30,7 +30,7 @@ pub struct Talk {
 /// `data` and ends.
 pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]>, data: &[u8]) -> Talk {
     let site = Site::new(seed, "exercise");
-    let mut accept = Accept::default();
+    let (mut accept, mut exchanges) = (Accept::default(), Budget::default());
     let mut service = kind.start();
     let mut talk = Talk::default();
     let mut now = 1_000_000_000 * SECOND;
@@ -44,7 +44,7 @@ pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]
             left -= 1;
             now += SECOND / 100;
             let mut orders = Orders::default();
-            service.on(event, &mut any_turn(now, &site, &mut accept, &mut orders));
+            service.on(event, &mut any_turn(now, &site, (&mut accept, &mut exchanges), &mut orders));
             talk.said.extend(orders.say);
             talk.said_data.extend(orders.data.say);
             talk.records.extend(orders.records);
@@ -73,10 +73,27 @@ pub fn talk<'a>(kind: Kind, seed: u64, pieces: impl IntoIterator<Item = &'a [u8]
 }
 
 /// A turn with some peer.
-fn any_turn<'a>(now: Time, site: &'a Site, accept: &'a mut Accept, orders: &'a mut Orders) -> Turn<'a> {
+fn any_turn<'a>(
+    now: Time,
+    site: &'a Site,
+    (accept, exchanges): (&'a mut Accept, &'a mut Budget),
+    orders: &'a mut Orders,
+) -> Turn<'a> {
     let (peer, local, mac) =
         (IpAddr::from([203, 0, 113, 9]), IpAddr::from([192, 0, 2, 11]), [2, 0, 0, 0, 0, 1]);
-    Turn { now, peer, peer_port: 1025, local, port: 1, mac, site, accept, data_port: 2_000, orders }
+    Turn {
+        now,
+        peer,
+        peer_port: 1025,
+        local,
+        port: 1,
+        mac,
+        site,
+        accept,
+        exchanges,
+        data_port: 2_000,
+        orders,
+    }
 }
 
 /// Lets every face of a service hear `data`, cut into pieces by its first byte; for fuzzing.
@@ -95,7 +112,11 @@ pub fn exercise(service: &str, data: &[u8]) {
         let site = Site::new(1, "exercise");
         let mut orders = Orders::default();
         let mut accept = Accept::default();
-        datagram::answer(kind, data, &mut any_turn(SECOND, &site, &mut accept, &mut orders));
+        datagram::answer(
+            kind,
+            data,
+            &mut any_turn(SECOND, &site, (&mut accept, &mut Budget::default()), &mut orders),
+        );
     }
 }
 

@@ -82,6 +82,10 @@ pub const UPLOAD: usize = 16 << 20;
 /// Uploaded bytes that wait to be taken away, of all connections together.
 pub const UPLOADS: usize = 256 << 20;
 
+/// Key exchanges of encrypted services, on average each second, over all hosts: each takes milliseconds, and whoever makes thousands of them
+/// must not keep the hosts from hearing. OpenSSH bounds them too (MaxStartups), and closes a connection that is one too many.
+pub const EXCHANGES: u32 = 40;
+
 /// What met a limit, and what was simply counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -105,6 +109,8 @@ pub struct Counts {
     pub too_long: u64,
     /// Files that were not fetched: too many at once, or nobody gave them.
     pub not_fetched: u64,
+    /// Key exchanges that were not made, because there were too many.
+    pub not_exchanged: u64,
     /// Uploaded bytes that were not kept.
     pub not_kept: u64,
     /// Records that were dropped because nobody took them away.

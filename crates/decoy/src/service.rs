@@ -73,6 +73,30 @@ pub struct Fetch {
     pub file: Vec<u8>,
 }
 
+/// Something that there is so much of each second: what was not used is there later, up to a second's worth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Budget {
+    /// When as much as there can be was there last, had nothing been taken since.
+    full_at: Time,
+    /// How often there was none.
+    pub refused: u64,
+}
+
+impl Budget {
+    fn take(&mut self, now: Time) -> bool {
+        const SECOND: Time = 1_000_000_000;
+        const EACH: Time = SECOND / crate::limits::EXCHANGES as Time;
+        let full_at = self.full_at.max(now);
+        let may = full_at - now <= SECOND - EACH;
+        if may {
+            self.full_at = full_at + EACH;
+        } else {
+            self.refused += 1;
+        }
+        may
+    }
+}
+
 /// One turn of a service: what it may know, and what it wants done.
 #[derive(Debug)]
 pub struct Turn<'a> {
@@ -91,12 +115,18 @@ pub struct Turn<'a> {
     /// What identifies the host.
     pub site: &'a Site,
     pub(crate) accept: &'a mut Accept,
+    pub(crate) exchanges: &'a mut Budget,
     /// The port that a data connection would be expected at.
     pub(crate) data_port: u16,
     pub(crate) orders: &'a mut Orders,
 }
 
 impl Turn<'_> {
+    /// Whether a key exchange may be made now; there are [`crate::limits::EXCHANGES`] each second.
+    pub fn may_exchange(&mut self) -> bool {
+        self.exchanges.take(self.now)
+    }
+
     /// The host's address for protocols that know four bytes only: 0.0.0.0 for a visitor over IPv6, as servers say there.
     pub fn local_v4(&self) -> Ipv4Addr {
         match self.local {
@@ -249,5 +279,23 @@ impl Lines {
     /// Takes everything out, lines or not.
     pub fn drain(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.begun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_lasts_for_so_many_each_second_and_comes_back() {
+        const SECOND: Time = 1_000_000_000;
+        let most = crate::limits::EXCHANGES;
+        let mut budget = Budget::default();
+        let taken = |budget: &mut Budget, now| (0..1_000).filter(|_| budget.take(now)).count() as u32;
+        assert_eq!(taken(&mut budget, SECOND), most);
+        assert_eq!(taken(&mut budget, SECOND), 0);
+        assert_eq!(taken(&mut budget, SECOND + SECOND / 2), most / 2);
+        assert_eq!(taken(&mut budget, 100 * SECOND), most, "no more is kept than a second's");
+        assert_eq!(u64::from(4_000 - most * 2 - most / 2), budget.refused);
     }
 }

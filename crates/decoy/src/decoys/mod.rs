@@ -27,7 +27,7 @@ use crate::limits::{self, Counts};
 use crate::numbers::Random;
 use crate::options;
 use crate::record::{Record, Said, Upload};
-use crate::service::{Event, Orders, Service, Turn};
+use crate::service::{Budget, Event, Orders, Service, Turn};
 use crate::services::{Kind, datagram};
 use crate::site::Site;
 use crate::tcp::connection::{Connection, End, State};
@@ -45,6 +45,7 @@ pub struct Decoys {
     half_open: HalfOpen,
     /// What hosts remember of who tried to get in; only of those where somebody did.
     accept: BTreeMap<u32, Accept>,
+    exchanges: Budget,
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_key: HashMap<Key, u32, Keyed>,
@@ -160,6 +161,7 @@ impl Decoys {
             by_address,
             half_open: HalfOpen::new((random.bits(), random.bits())),
             accept: BTreeMap::new(),
+            exchanges: Budget::default(),
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::with_hasher(Keyed(random.bits(), random.bits())),
@@ -197,7 +199,8 @@ impl Decoys {
     /// What met a limit so far.
     pub fn counts(&self) -> Counts {
         let (half_open_forgotten, fragments_dropped) = (self.half_open.forgotten, self.fragments.dropped);
-        Counts { half_open_forgotten, fragments_dropped, ..self.counts }
+        let not_exchanged = self.exchanges.refused;
+        Counts { half_open_forgotten, fragments_dropped, not_exchanged, ..self.counts }
     }
 
     /// Bytes that are held for all connections.
@@ -390,6 +393,7 @@ impl Decoys {
                     mac: host.wiring().mac,
                     site: &site,
                     accept: self.accept.entry(place).or_default(),
+                    exchanges: &mut self.exchanges,
                     data_port: 0,
                     orders: &mut orders,
                 };

@@ -63,6 +63,7 @@ impl Decoys {
             mac: host.wiring().mac,
             site: &talk.site,
             accept: self.accept.entry(key.host).or_default(),
+            exchanges: &mut self.exchanges,
             data_port,
             orders: &mut orders,
         };

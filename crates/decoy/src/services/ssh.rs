@@ -357,6 +357,9 @@ impl Ssh {
         turn: &mut Turn<'_>,
     ) -> Option<()> {
         let theirs = read_string(init)?.0;
+        if !turn.may_exchange() {
+            return None;
+        }
         let secret: [u8; 32] = self.secret(turn);
         let (own, shared) = group.exchange(&secret, theirs)?;
         let key = RsaKey::of(turn.site);
@@ -370,6 +373,9 @@ impl Ssh {
 
     /// The exchange of RFC 8731.
     fn new_exchange(&mut self, init: &[u8], turn: &mut Turn<'_>) -> Option<()> {
+        if !turn.may_exchange() {
+            return None;
+        }
         let theirs: [u8; 32] = read_string(init)?.0.try_into().ok()?;
         let key = SigningKey::from_bytes(&turn.site.bytes("ssh host key"));
         let mut host_key = Vec::new();
