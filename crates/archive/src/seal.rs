@@ -204,7 +204,11 @@ pub fn seal<D: Disk>(
 
     let mut part = |from: &str, end: &str| {
         let unfinished = format!("{sensor}/{sequence:010}.{end}{UNFINISHED}");
-        let part = compress(disk, from, &unfinished).map_err(disk_error(&unfinished))?;
+        let part = compress(disk, from, &unfinished).map_err(|cause| {
+            // Half of it takes room that is wanted.
+            let _ = disk.remove(&unfinished);
+            disk_error(&unfinished)(cause)
+        })?;
         let name = part_name(sensor, sequence, &part.blake3, end);
         disk.rename(&unfinished, &name).map_err(disk_error(&name))?;
         Ok::<_, SpoolError>(part)

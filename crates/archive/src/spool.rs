@@ -96,6 +96,16 @@ pub enum SpoolError {
         /// Up to where the vault is.
         sequence: u64,
     },
+    /// What is open was begun under another name.
+    #[error(
+        "segment {sequence} was begun here by a sensor of another name than {sensor}: start it once more under that name, so that it is sealed, or take a new folder"
+    )]
+    OtherName {
+        /// Who opens the spool.
+        sensor: String,
+        /// What was begun.
+        sequence: u64,
+    },
     /// A manifest that is not right.
     #[error("{name}: {cause}")]
     Manifest {
@@ -173,6 +183,17 @@ const BUFFER: usize = 1 << 18;
 /// Bytes of lines that wait where the disk has no room.
 const LINES_WAITING: usize = 4 << 20;
 
+/// Room that is held for the last step of a segment: where the disk is full its counts find none otherwise, and nothing would ever be
+/// sealed, shipped and let go of.
+const RESERVE: (&str, usize) = (".reserve", 1 << 18);
+
+/// Gives the reserve back to the disk; whether there was one.
+fn let_go_of_reserve<D: Disk>(disk: &mut D) -> bool {
+    let there =
+        disk.list().is_ok_and(|files| files.iter().any(|(name, length)| name == RESERVE.0 && *length > 0));
+    there && disk.remove(RESERVE.0).is_ok()
+}
+
 /// Adds bytes to a file that has `written`; where the disk does not take all, the file is as before.
 fn put_behind<D: Disk>(disk: &mut D, name: &str, written: &mut u64, bytes: &[u8]) -> bool {
     if disk.append(name, bytes).is_ok() {
@@ -203,6 +224,9 @@ impl<D: Disk> Spool<D> {
             }
         }
         let sealed = head(&disk, sensor)?.map_or(0, |head| head.sequence);
+        if let (0, Some(sequence @ 2..)) = (sealed, open_sequences(&disk)?.first().copied()) {
+            return Err(SpoolError::OtherName { sensor: sensor.to_owned(), sequence });
+        }
         remove_orphans(&mut disk, sensor, sealed)?;
         let mut last = sealed;
         for sequence in open_sequences(&disk)? {
@@ -216,7 +240,11 @@ impl<D: Disk> Spool<D> {
             if read_closed(&disk, &names[2])?.is_some() {
                 continue;
             }
-            recover(&mut disk, &names, now, recovered)?;
+            let mut done = recover(&mut disk, &names, now, recovered);
+            if done.is_err() && let_go_of_reserve(&mut disk) {
+                done = recover(&mut disk, &names, now, recovered);
+            }
+            done?;
         }
         disk.sync_names().map_err(disk_error("spool"))?;
         let mut spool = Spool {
@@ -262,7 +290,17 @@ impl<D: Disk> Spool<D> {
             // Lines wait for room: whether there is any is found out with them.
             self.flush();
         }
-        let files = self.disk.list().map_err(disk_error("spool"))?;
+        let mut files = self.disk.list().map_err(disk_error("spool"))?;
+        let reserved = files.iter().any(|(name, length)| name == RESERVE.0 && *length == RESERVE.1 as u64);
+        if !reserved && !self.is_full {
+            // A part of it is of no use.
+            let held =
+                self.disk.remove(RESERVE.0).and_then(|()| self.disk.append(RESERVE.0, &[0; RESERVE.1]));
+            if held.is_err() {
+                let _ = self.disk.remove(RESERVE.0);
+            }
+        }
+        files.retain(|(name, _)| name != RESERVE.0);
         self.used = files.iter().map(|(_, length)| length).sum();
         let percent = self.used.saturating_mul(100) / self.limits.spool_bytes.max(1);
         self.room = match percent {
@@ -349,9 +387,14 @@ impl<D: Disk> Spool<D> {
     /// Takes a line about the sensor itself, of which there are few: there is always room for it.
     pub fn note(&mut self, now: Time, line: &str) {
         let open = self.current(now);
+        if open.waiting[1].len() > LINES_WAITING {
+            open.records_dropped += 1;
+            return;
+        }
         open.waiting[1].extend_from_slice(line.as_bytes());
         open.waiting[1].push(b'\n');
-        if open.waiting[1].len() >= BUFFER {
+        // Where the disk is full it is tried each second, not with every line.
+        if open.waiting[1].len() >= BUFFER && !self.is_full {
             self.flush();
         }
     }
@@ -445,6 +488,13 @@ impl<D: Disk> Spool<D> {
 
     /// Puts the counts of the segment in place that is being closed.
     fn finish_closing(&mut self) -> Result<Vec<u64>, SpoolError> {
+        match self.put_counts() {
+            Err(_) if let_go_of_reserve(&mut self.disk) => self.put_counts(),
+            done => done,
+        }
+    }
+
+    fn put_counts(&mut self) -> Result<Vec<u64>, SpoolError> {
         let Some((sequence, counts)) = self.closing else { return Ok(Vec::new()) };
         let [capture, records, closed] = open_names(sequence);
         for name in [&capture, &records] {

@@ -177,7 +177,21 @@ impl<D: Disk> Vault<D> {
     /// # Errors
     /// Where the disk fails.
     pub fn progress(&mut self, sensor: &str) -> Result<Progress, VaultError> {
+        self.check(sensor)?;
         Ok(self.shelf(sensor)?.progress.clone())
+    }
+
+    /// Forgets what is known of a sensor where its last manifest is not there, or another one, or one more: somebody else was here, or an
+    /// older vault was put back.
+    fn check(&mut self, sensor: &str) -> Result<(), VaultError> {
+        let progress = self.shelf(sensor)?.progress.clone();
+        let text = |sequence| self.disk.read(&manifest_name(sensor, sequence), crate::manifest::LONGEST);
+        let is_last = progress.hash.is_none()
+            || text(progress.sequence).is_ok_and(|text| Some(hash(&text)) == progress.hash);
+        if !is_last || text(progress.sequence + 1).is_ok() {
+            self.shelves.remove(sensor);
+        }
+        Ok(())
     }
 
     /// Bytes of a sensor's files that are here.
@@ -273,6 +287,7 @@ impl<D: Disk> Vault<D> {
             return Err(refused(sequence, Refused::Key.into()));
         }
         let quota = self.quota.bytes;
+        self.check(sensor)?;
         let shelf = self.shelf(sensor)?;
         let (last, used) = (shelf.progress.clone(), shelf.used + text.len() as u64);
         let name = manifest_name(sensor, sequence);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use trapline_archive::spool::{self, SpoolError};
 use trapline_archive::{Folder, Identity};
@@ -17,6 +18,8 @@ use crate::signals::{Ready, wait};
 const SYNC: Time = 1_000_000_000;
 /// How often it looks whether there is something to seal.
 const LOOK_MS: i32 = 200;
+/// How long it waits after a segment could not be sealed.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Seals what is closed, until whoever started it is gone.
 ///
@@ -28,12 +31,18 @@ pub fn keep(options: &Options) -> Result<(), String> {
     let keeps = Keeps { user: user(options)?, writes: &[&options.spool], reads: &[], network: false };
     privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
     let mut disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let (mut told, mut synced) = (None, now());
+    let (mut told, mut synced): (Option<String>, _) = (None, now());
+    let (mut sealing, mut again) = (None, Instant::now());
     loop {
         let [heard] = wait([io::stdin().as_fd()], LOOK_MS).map_err(|e| e.to_string())?;
         // What was closed before the end was told is there now.
         let over = heard != Ready::No && is_over();
-        let mut trouble = seal_all(&mut disk, &identity).err();
+        if over || Instant::now() >= again {
+            sealing = seal_all(&mut disk, &identity).err();
+            // Compressing a segment anew every moment helps nobody where the disk is full.
+            again = Instant::now() + if sealing.is_some() { PAUSE } else { Duration::ZERO };
+        }
+        let mut trouble = sealing.clone();
         if (now() - synced).abs() >= SYNC {
             synced = now();
             trouble = trouble.or(spool::sync_open(&mut disk).err().map(|e| e.to_string()));

@@ -132,18 +132,18 @@ fn question(
             return false;
         }
     };
+    // What the vault says it has was compared with the spool's own chain by now; it may have less than it said before.
+    let acknowledged = shipper.acknowledged().filter(|acknowledged| *acknowledged != state.acknowledged);
+    if let Some(acknowledged) = acknowledged {
+        log(&format!("the vault has everything up to segment {acknowledged}"));
+        state.acknowledged = acknowledged;
+    }
     let Some(ask) = ask else { return false };
     let told = remote.ask(sensor, &ask);
     shipper.told(&ask, told, now());
     say(state, shipper.trouble.clone());
     if shipper.trouble.is_none() {
         state.heard_ns = Some(now());
-    }
-    if let Some(acknowledged) =
-        shipper.acknowledged().filter(|acknowledged| *acknowledged > state.acknowledged)
-    {
-        log(&format!("the vault has everything up to segment {acknowledged}"));
-        state.acknowledged = acknowledged;
     }
     shipper.trouble.is_none()
 }
