@@ -88,7 +88,8 @@ pub fn capture(options: &Options) -> Result<(), String> {
         }
     };
     // What came before the end was told is kept, though nobody answers any more.
-    while let Some((time, wire_len, frame)) = socket.next_frame() {
+    for _ in 0..Socket::ring_frames() {
+        let Some((time, wire_len, frame)) = socket.next_frame() else { break };
         switch.keep(time, wire_len, frame);
     }
     let lost = socket.counted().map_or(0, |counted| counted.dropped);

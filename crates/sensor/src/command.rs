@@ -132,12 +132,15 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
     let path = |parser: &mut lexopt::Parser| parser.value().map(PathBuf::from).map_err(wrong);
     let text = |parser: &mut lexopt::Parser| parser.value().and_then(|v| v.string()).map_err(wrong);
     let (mut vault, mut keep_days, mut with_parent) = (None, 7u32, false);
+    let mut public = String::new();
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             Short('h') | Long("help") => return Ok(Wanted::Text(HELP.into())),
             Short('V') | Long("version") => {
                 return Ok(Wanted::Text(format!("trapline-sensor {}\n", env!("CARGO_PKG_VERSION"))));
             }
+            // The process that ships is told so by the one that looks after it.
+            Long("public") => public = text(&mut parser)?,
             // For whoever runs a sensor as part of something larger.
             Long("with-parent") => with_parent = true,
             Long("platform") => platform = Some(path(&mut parser)?),
@@ -214,6 +217,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Wanted, String>
         keep_ns,
         limits,
         with_parent,
+        public,
         words,
     };
     Ok(Wanted::Do(role, Box::new(options)))

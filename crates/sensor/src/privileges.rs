@@ -110,6 +110,17 @@ pub fn give_up(keeps: &Keeps<'_>) -> io::Result<Given> {
     Ok(Given { user, landlock })
 }
 
+/// Gives up all capabilities, and everything that could give them back: for a process of somebody who has some, and which needs none.
+///
+/// # Errors
+/// As the system says.
+pub fn give_up_capabilities() -> io::Result<()> {
+    drop_bounding_set();
+    drop_capabilities()?;
+    // SAFETY: it takes numbers.
+    unsafe { done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) }
+}
+
 /// Nothing that is executed could be given these again. Without the right to do so it is as well: nothing can be executed.
 fn drop_bounding_set() {
     const LAST: libc::c_ulong = 63;
@@ -239,7 +250,20 @@ const DANGEROUS: &[i64] = &[
     libc::SYS_kexec_load,
     libc::SYS_kill,
     libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_mknodat,
 ];
+
+/// The same under older names.
+#[cfg(target_arch = "x86_64")]
+const OLD_DANGEROUS: &[i64] = &[libc::SYS_symlink, libc::SYS_link, libc::SYS_mknod];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_DANGEROUS: &[i64] = &[];
 
 fn apply(
     rules: BTreeMap<i64, Vec<SeccompRule>>,
@@ -255,7 +279,7 @@ fn apply(
 /// Leaves it all system calls but those, and no packet socket.
 fn close_some_calls() -> io::Result<()> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        DANGEROUS.iter().map(|call| (*call, Vec::new())).collect();
+        DANGEROUS.iter().chain(OLD_DANGEROUS).map(|call| (*call, Vec::new())).collect();
     let packets = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, libc::AF_PACKET as u64)
         .and_then(|condition| SeccompRule::new(vec![condition]))
         .map_err(io::Error::other)?;

@@ -4,11 +4,11 @@
 //! [`mod@crate::ship`] has the network. They share a spool and nothing else. Each ends when the pipe that is its standard input does, so that none
 //! outlives the process here, which starts them, and starts again what was killed.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::lchown;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,8 +19,9 @@ use trapline_line::{Address, Credentials};
 use trapline_platform::Platform;
 use trapline_wire::Time;
 
+use crate::health::Health;
 use crate::privileges::{self, User};
-use crate::secrets::{sensor_name, signing_key};
+use crate::secrets::{identity, sensor_name, signing_key};
 use crate::signals::{self, Ready, Signal, Signals, wait};
 
 /// What a sensor is told.
@@ -46,6 +47,8 @@ pub struct Options {
     pub keep_ns: Time,
     /// How large and old segments become, and how much room there is.
     pub limits: Limits,
+    /// Its public key, for the process that ships and has no other.
+    pub public: String,
     /// Whether it ends when its standard input does: whoever started it is gone then.
     pub with_parent: bool,
     /// All of this as it was given, for the processes of the sensor.
@@ -83,7 +86,9 @@ pub(crate) fn user(options: &Options) -> Result<Option<User>, String> {
 pub(crate) fn held(spool: &Path, name: &str) -> Result<File, String> {
     const PATIENCE: Duration = Duration::from_secs(60);
     let failed = |e: io::Error| format!("{}: {e}", spool.display());
-    let lock = File::options().create(true).append(true).open(spool.join(name)).map_err(failed)?;
+    let lock =
+        File::options().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(spool.join(name));
+    let lock = lock.map_err(failed)?;
     let begun = Instant::now();
     let mut said = false;
     while lock.try_lock().is_err() {
@@ -116,9 +121,15 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
     prepare(options)?;
     let mut sensor = Sensor {
+        spool: options.spool.clone(),
         capture: Role::new("capture", options, own),
         keep: Role::new("keep", options, own),
-        ship: options.vault.as_ref().map(|_| Role::new("ship", options, own)),
+        ship: match &options.vault {
+            Some(_) => Some(
+                Role::new("ship", options, own).told(["--public".into(), identity(options)?.public().into()]),
+            ),
+            None => None,
+        },
         ready: false,
     };
     sensor.capture.start().map_err(|e| format!("the capturing process: {e}"))?;
@@ -128,7 +139,7 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
             sensor.end();
             return result;
         }
-        let wake = sensor.next().unwrap_or(Duration::from_secs(60)).as_millis().min(60_000) as i32 + 1;
+        let wake = sensor.next().unwrap_or(Duration::from_secs(10)).as_millis().min(10_000) as i32 + 1;
         // What is of no interest is not waited for: the signals stand in for it.
         let (signal, input) = (signals.as_fd(), io::stdin());
         let says = sensor.capture.says().filter(|_| !sensor.ready);
@@ -173,29 +184,42 @@ fn prepare(options: &Options) -> Result<(), String> {
         ));
     }
     if let Some(User { id, group }) = user.filter(|_| privileges::is_root()) {
-        own_all(&options.spool, id, group);
+        own_all(&options.spool, id, group).map_err(failed)?;
         // Of a vault only what is this sensor's; where it is away, it is not made here.
         if let Some(Address::Folder(vault)) =
             options.vault.as_ref().filter(|vault| matches!(vault, Address::Folder(f) if f.is_dir()))
         {
             let own = vault.join(&sensor);
             let _ = fs::create_dir(&own);
-            own_all(&own, id, group);
+            let failed = |e: io::Error| format!("{}: {e}", own.display());
+            own_all(&own, id, group).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-/// What an earlier run as another user left.
+/// Gives a folder and everything in it to a user: what an earlier run as another user left.
 ///
-/// Links are not followed: whoever may write there could have laid one to anywhere.
-fn own_all(folder: &Path, user: u32, group: u32) {
-    let _ = lchown(folder, Some(user), Some(group));
-    if !fs::symlink_metadata(folder).is_ok_and(|what| what.is_dir()) {
-        return;
+/// Whoever may write there could lay a link to anywhere, at any moment: every step goes through a descriptor of the folder that it is in, and
+/// no link is followed.
+#[expect(unsafe_code, reason = "the standard library has no fchownat")]
+fn own_all(folder: &Path, user: u32, group: u32) -> io::Result<()> {
+    let open = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY).open(folder)?;
+    fchown(&open, Some(user), Some(group))?;
+    for entry in fs::read_dir(format!("/proc/self/fd/{}", open.as_raw_fd()))?.flatten() {
+        let name = CString::new(entry.file_name().into_encoded_bytes())?;
+        // SAFETY: it reads a string that ends with zero; the descriptor is open.
+        let done = unsafe {
+            libc::fchownat(open.as_raw_fd(), name.as_ptr(), user, group, libc::AT_SYMLINK_NOFOLLOW)
+        };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if entry.file_type()?.is_dir() {
+            own_all(&entry.path(), user, group)?;
+        }
     }
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    entries.flatten().for_each(|entry| own_all(&entry.path(), user, group));
+    Ok(())
 }
 
 /// A process of the sensor.
@@ -219,8 +243,16 @@ impl Role {
         Role { name, words: words.collect(), child: None, again: None, wait: WAITS[0], started: now }
     }
 
+    /// One that is told more.
+    fn told(mut self, more: [OsString; 2]) -> Role {
+        self.words.extend(more);
+        self
+    }
+
     fn start(&mut self) -> io::Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
+        // The program that runs, also where another one was put in its place meanwhile.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(std::env::args_os().next().unwrap_or_default());
         // Ctrl-C is meant for the process that looks after it.
         command.args(&self.words).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         (self.child, self.again, self.started) = (Some(command.spawn()?), None, Instant::now());
@@ -293,8 +325,12 @@ impl Role {
     }
 }
 
+/// A capturing process that has not written for so long how it is, hangs.
+const SILENT: Duration = Duration::from_secs(60);
+
 /// All processes.
 struct Sensor {
+    spool: PathBuf,
     capture: Role,
     keep: Role,
     ship: Option<Role>,
@@ -313,7 +349,17 @@ impl Sensor {
             log(&format!("the capturing process was killed by signal {}", status.signal().unwrap_or(0)));
             // It will recover the spool, and nobody may seal meanwhile.
             self.ready = false;
-            self.keep.end(Duration::from_secs(45));
+            self.keep.end(Duration::from_secs(2));
+        }
+        // One that is there and does nothing is as good as none.
+        let silent = self.ready
+            && self.capture.started.elapsed() > SILENT
+            && Health::read(&self.spool)
+                .is_none_or(|health| (now() - health.at_ns).unsigned_abs() > SILENT.as_nanos() as u64);
+        if silent && self.capture.child.is_some() {
+            log("the capturing process writes nothing any more, and is killed");
+            self.capture.signal(libc::SIGKILL);
+            self.capture.started = Instant::now();
         }
         self.capture.start_if_due();
         for role in [Some(&mut self.keep), self.ship.as_mut()].into_iter().flatten() {

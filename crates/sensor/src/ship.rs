@@ -14,9 +14,10 @@ use trapline_archive::ship::Shipper;
 use trapline_line::{Address, Credentials, Remote};
 use trapline_wire::Time;
 
+use crate::health::read_small;
 use crate::privileges::{self, Keeps};
 use crate::run::{Options, held, is_over, log, now, user};
-use crate::secrets::{sensor_name, signing_key};
+use crate::secrets::sensor_name;
 use crate::signals::{Ready, wait};
 
 /// The folder in a spool that this process writes in.
@@ -39,7 +40,7 @@ pub struct Shipped {
 impl Shipped {
     /// What is written in a spool; nothing where nothing was shipped.
     pub fn read(spool: &Path) -> Option<Shipped> {
-        serde_json::from_slice(&fs::read(spool.join(FOLDER).join(STATE)).ok()?).ok()
+        serde_json::from_slice(&read_small(&spool.join(FOLDER).join(STATE))?).ok()
     }
 
     fn write(&self, spool: &Path) -> io::Result<()> {
@@ -65,14 +66,22 @@ const LAST: Duration = Duration::from_secs(20);
 pub fn ship(options: &Options, address: &Address) -> Result<(), String> {
     let sensor = sensor_name(options)?;
     let credentials = Credentials::read(&options.identity).map_err(|e| e.to_string())?;
-    let key =
-        trapline_archive::Identity { sensor: sensor.clone(), key: signing_key(&options.identity)? }.public();
+
     let _lock = held(&options.spool, ".ship.lock")?;
     let own = options.spool.join(FOLDER);
+    let in_vault = match address {
+        Address::Folder(folder) => folder.join(&sensor),
+        _ => own.clone(),
+    };
     let mut writes = vec![own.as_path()];
     let mut reads: Vec<&Path> = vec![&options.spool];
     match address {
-        Address::Folder(folder) => writes.extend(folder.is_dir().then_some(folder.as_path())),
+        Address::Folder(folder) if folder.is_dir() => {
+            let _ = fs::create_dir(&in_vault);
+            writes.push(&in_vault);
+            reads.push(folder);
+        }
+        Address::Folder(_) => {}
         Address::Server(_) | Address::Store(_) => {
             reads.extend(SYSTEM.map(Path::new).into_iter().filter(|path| path.exists()))
         }
@@ -82,7 +91,8 @@ pub fn ship(options: &Options, address: &Address) -> Result<(), String> {
     let keeps = Keeps { user: user(options)?, writes: &writes, reads: &reads, network: true };
     privileges::give_up(&keeps).map_err(|e| format!("privileges cannot be given up: {e}"))?;
     let disk = Folder::at(&options.spool).map_err(|e| format!("{}: {e}", options.spool.display()))?;
-    let mut remote = trapline_line::open(address, key, credentials.as_ref()).map_err(|e| e.to_string())?;
+    let mut remote = trapline_line::open(address, options.public.clone(), credentials.as_ref())
+        .map_err(|e| e.to_string())?;
     let mut shipper = Shipper::sending(remote.chunk());
     let before = Shipped::read(&options.spool).filter(|before| before.vault == address.to_string());
     let mut state = Shipped { trouble: None, ..before.unwrap_or_default() };

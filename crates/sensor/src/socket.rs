@@ -131,6 +131,11 @@ impl Socket {
         Ok(socket)
     }
 
+    /// Frames that the ring has room for.
+    pub fn ring_frames() -> usize {
+        PLACES
+    }
+
     /// Bytes of the ring.
     pub const fn ring_bytes() -> usize {
         PLACES * PLACE

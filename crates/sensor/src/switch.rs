@@ -83,10 +83,15 @@ impl<D: Disk> Switch<D> {
         &self.decoys
     }
 
+    /// The comment for a frame; where the frame finds no room, what waits goes on waiting.
+    fn comment(&mut self, now: Time, frame: &[u8]) -> String {
+        if self.spool.room() == Room::None { String::new() } else { self.hidden.on(now, frame) }
+    }
+
     /// A frame from the uplink is kept, and nobody hears it.
     pub fn keep(&mut self, time: Time, wire_len: u32, frame: &[u8]) {
         self.heard += 1;
-        let comment = self.hidden.on(frame);
+        let comment = self.comment(time, frame);
         self.spool.commented_frame(UPLINK, time, wire_len, frame, &comment);
     }
 
@@ -204,7 +209,9 @@ impl<D: Disk> Switch<D> {
     fn go(&mut self, now: Time, mut send: impl FnMut(&[u8])) {
         for frame in self.out.iter() {
             let host = frame.get(6..12).and_then(|mac| self.setup.host_of(mac)).unwrap_or(UPLINK);
-            let comment = self.hidden.on(frame);
+            // As `comment` does, which would borrow all of it.
+            let keeps = self.spool.room() != Room::None;
+            let comment = if keeps { self.hidden.on(now, frame) } else { String::new() };
             self.spool.commented_frame(host, now, frame.len() as u32, frame, &comment);
             self.answered += 1;
             send(frame);
