@@ -66,6 +66,12 @@ fn main() -> ExitCode {
         return sensor::sensor(args);
     }
     let ui = Ui::new();
+    if std::env::var_os(up::NO_CAPABILITIES).is_some()
+        && let Err(error) = trapline_sensor::privileges::give_up_capabilities()
+    {
+        ui.error(&CommandError::new(format!("capabilities cannot be given up: {error}")));
+        return ExitCode::from(2);
+    }
     ui::log_to_stderr();
     match run(&ui, cli.command) {
         Ok(()) => ExitCode::from(u8::from(ui.findings() > 0)),

@@ -36,6 +36,15 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 const HEAD: Duration = Duration::from_secs(90);
 /// How long a body may take: a sensor's chunk over a line of 10 kB/s.
 const BODY: Duration = Duration::from_secs(120);
+/// Connections at one time of those who show no certificate, and how long one of these lasts: enough to enrol.
+const STRANGERS: usize = 32;
+const STRANGER: Duration = Duration::from_secs(30);
+/// How long a sensor's connection lasts before it is made anew; one that reads no answers would hold its place for ever.
+const CONNECTION: Duration = Duration::from_secs(900);
+/// Requests of one sensor at one time. It has one at a time, and the end of one may be behind the beginning of the next.
+const AT_ONCE: usize = 2;
+/// Characters of a path that stand in the log.
+const SHOWN: usize = 100;
 /// Bytes of a body of somebody without a certificate.
 const LONGEST_STRANGE_BODY: usize = 16 << 10;
 
@@ -115,6 +124,8 @@ struct State {
     register: Register,
     vaults: Mutex<HashMap<String, Arc<Mutex<Vault<Folder>>>>>,
     stats: Mutex<Stats>,
+    strangers: Arc<Semaphore>,
+    busy: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Nobody else serves this vault.
     _lock: std::fs::File,
 }
@@ -156,6 +167,8 @@ pub async fn serve(
         register,
         vaults: Mutex::default(),
         stats: Mutex::default(),
+        strangers: Arc::new(Semaphore::new(STRANGERS)),
+        busy: Mutex::default(),
         _lock: held,
     };
     let state = Arc::new(state);
@@ -231,6 +244,13 @@ async fn connection(
     let certificate =
         stream.get_ref().1.peer_certificates().and_then(|all| all.first()).map(|der| der.to_vec());
     let certificate = certificate.map(Arc::new);
+    let (lasts, _place) = match &certificate {
+        Some(_) => (CONNECTION, None),
+        None => match Arc::clone(&state.strangers).try_acquire_owned() {
+            Ok(place) => (STRANGER, Some(place)),
+            Err(_) => return,
+        },
+    };
     let service = service_fn(move |request| {
         let (state, certificate) = (Arc::clone(&state), certificate.clone());
         async move { Ok::<_, std::convert::Infallible>(answer(&state, certificate, request).await) }
@@ -240,12 +260,13 @@ async fn connection(
     let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = stopped.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        _ = connection.as_mut() => return,
+        _ = stopped.changed() => {}
+        _ = tokio::time::sleep(lasts) => {}
     }
+    connection.as_mut().graceful_shutdown();
+    // The request that is under way may end.
+    let _ = timeout(BODY, connection).await;
 }
 
 /// What is not answered with what was asked for.
@@ -289,7 +310,8 @@ async fn answer(state: &Arc<State>, certificate: Option<Arc<Vec<u8>>>, request: 
         Err(Refusal(status, error)) => {
             lock(&state.stats).refused += 1;
             // Paths and names are a stranger's: shown with everything escaped.
-            tracing::warn!("refused {path:?}: {error:?}");
+            let shown: String = path.chars().take(SHOWN).collect();
+            tracing::warn!("refused {shown:?}: {error:?}");
             json(status, &Trouble { error })
         }
     }
@@ -318,6 +340,12 @@ async fn taken(
         return Ok(json(StatusCode::OK, &answer));
     }
     let sensor = admitted(state, certificate.as_deref().map(Vec::as_slice))?;
+    let busy = Arc::clone(
+        lock(&state.busy).entry(sensor.sensor.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))),
+    );
+    let too_many =
+        |_| Refusal(StatusCode::TOO_MANY_REQUESTS, format!("{} asks too much at once", sensor.sensor));
+    let _place = busy.try_acquire().map_err(too_many)?;
     let (body, whole) = read(body, LONGEST_BODY).await;
     let ask = ask_of(head.method.as_str(), head.uri.path(), head.uri.query(), body).ok_or_else(no_such)?;
     // What came of a part before a line was cut is kept: over a line that is always cut, parts arrive so.

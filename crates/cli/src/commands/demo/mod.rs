@@ -5,7 +5,7 @@ mod play;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use clap::Args;
 use trapline_report::escape::shell_word;
@@ -130,7 +130,7 @@ async fn keep(ui: &Ui, args: &DemoArgs, folder: &Path) -> Result<(), CommandErro
     })?;
     let address = listener.local_addr()?;
     let metrics = Metrics::new(Vec::new(), folder.join("vault"));
-    tokio::spawn(show(listener, Arc::new(Mutex::new(metrics)), page));
+    tokio::spawn(show(listener, Arc::new(metrics), page));
     ui.print(&format!(
         "The page is at http://{address}/ and metrics at http://{address}/metrics until Ctrl-C.\n"
     ))?;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -22,8 +22,11 @@ const CONNECTIONS: usize = 64;
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(15);
 
+/// How long a connection lasts.
+const CONNECTION: Duration = Duration::from_secs(300);
+
 /// Answers as long as this program lives.
-pub async fn show(listener: TcpListener, metrics: Arc<Mutex<Metrics>>, page: PathBuf) {
+pub async fn show(listener: TcpListener, metrics: Arc<Metrics>, page: PathBuf) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -37,15 +40,16 @@ pub async fn show(listener: TcpListener, metrics: Arc<Mutex<Metrics>>, page: Pat
             let service = service_fn(|request| answer(request, Arc::clone(&metrics), page.clone()));
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 << 10);
-            // Whoever hangs up, hangs up.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            // Whoever hangs up, hangs up; whoever reads no answers does not stay.
+            let _ =
+                tokio::time::timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
         });
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
-    metrics: Arc<Mutex<Metrics>>,
+    metrics: Arc<Metrics>,
     page: PathBuf,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
@@ -56,10 +60,9 @@ async fn answer(
     }
     // All of it reads files.
     let done = tokio::task::spawn_blocking(move || {
-        let metrics = || metrics.lock().unwrap_or_else(PoisonError::into_inner);
         match path.as_str() {
-            "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4", metrics().text()),
-            "/health" => match metrics().ailing() {
+            "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4", metrics.text()),
+            "/health" => match metrics.ailing() {
                 None => text(StatusCode::OK, "text/plain", "well\n".into()),
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", why + "\n"),
             },

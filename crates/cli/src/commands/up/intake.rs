@@ -10,17 +10,20 @@ use trapline_archive::manifest::{FileKind, of_file};
 use trapline_archive::{Disk, Folder};
 
 use super::config::Config;
-use super::service::Job;
+use super::service::{Job, NO_CAPABILITIES};
 
 /// Captures that are taken in at once: as many as fit on a command line, and few enough that a commit comes soon.
 const AT_ONCE: usize = 400;
 /// After midnight, so that the day's last segment is sealed and shipped.
 const AFTER_MIDNIGHT_S: u64 = 60;
 
+/// How long one step may take: a sensor could send what unpacks to more than any disk.
+const LONGEST: Duration = Duration::from_secs(6 * 3_600);
+
 /// What is being done.
 enum Step {
     /// Counts these captures of a sensor, by their names in the vault.
-    Count(Vec<String>),
+    Count(String, Vec<String>),
     /// Writes the page.
     Page,
 }
@@ -69,11 +72,22 @@ impl Intake {
 
     /// Goes on; what happened, for the log.
     pub fn look(&mut self, config: &Config) -> Option<String> {
-        if let Some((job, _)) = &mut self.job {
+        if let Some((job, _)) = &self.job {
+            if job.begun.elapsed() > LONGEST
+                && let Some((job, _)) = self.job.take()
+            {
+                job.stop();
+                self.steps.clear();
+                return Some(format!(
+                    "intake took longer than {} h, and was stopped",
+                    LONGEST.as_secs() / 3_600
+                ));
+            }
+            let (job, _) = self.job.as_mut()?;
             let status = job.ended()?;
             let took = job.begun.elapsed().as_secs_f64();
             let (_, step) = self.job.take()?;
-            return self.ended(step, status.code(), took);
+            return self.ended(config, step, status.code(), took);
         }
         if let Some((step, words)) = self.steps.pop_front() {
             return match Job::start(&words) {
@@ -102,8 +116,8 @@ impl Intake {
         }
     }
 
-    fn ended(&mut self, step: Step, code: Option<i32>, took_s: f64) -> Option<String> {
-        let Step::Count(names) = step else {
+    fn ended(&mut self, config: &Config, step: Step, code: Option<i32>, took_s: f64) -> Option<String> {
+        let Step::Count(sensor, names) = step else {
             return (code != Some(0)).then(|| "the page could not be written".into());
         };
         let run = match code {
@@ -114,13 +128,14 @@ impl Intake {
         self.progress.runs[run] += 1;
         self.progress.took_s = took_s;
         if run == 2 {
-            // The tables are as they were: the same again next time.
-            self.steps.clear();
-            return Some("segments could not be counted; they are tried again".into());
+            // The tables are as they were: the same again next time. Other sensors have nothing to do with it.
+            self.steps.retain(|(step, _)| !matches!(step, Step::Count(other, _) if *other == sensor));
+            return Some(format!("segments of {sensor} could not be counted; they are tried again"));
         }
         self.progress.last_s = Some(now_s());
         self.progress.waiting = self.progress.waiting.saturating_sub(names.len());
-        self.known.extend(names);
+        // With findings something may have been left out.
+        self.known.extend(if run == 0 { names.into_iter().collect() } else { in_tables(&config.data) });
         None
     }
 
@@ -171,7 +186,7 @@ impl Intake {
         for (sensor, names) in new {
             let hosts = match config.site.iter().find(|site| site.name == sensor) {
                 Some(site) => ["--platform".to_owned(), path(&site.platform)],
-                None => ["--platform-name".to_owned(), sensor],
+                None => ["--platform-name".to_owned(), sensor.clone()],
             };
             for names in names.chunks(AT_ONCE) {
                 let mut words = vec!["ingest".to_owned(), "--data".into(), config.data.clone()];
@@ -179,7 +194,7 @@ impl Intake {
                 words.extend(flags("--geo", &config.intake.geo));
                 words.extend(flags("--fingerprints", &config.intake.fingerprints));
                 words.extend(names.iter().map(|name| path(&config.vault.folder.join(name))));
-                self.steps.push_back((Step::Count(names.to_vec()), words));
+                self.steps.push_back((Step::Count(sensor.clone(), names.to_vec()), words));
             }
         }
         if !self.steps.is_empty() {
@@ -195,8 +210,8 @@ impl Intake {
 fn in_tables(data: &str) -> BTreeSet<String> {
     let statement = "SELECT DISTINCT name FROM captures";
     let words = ["sql", "--data", data, "--format", "csv", statement];
-    let program = std::env::current_exe();
-    let output = program.and_then(|program| Command::new(program).args(words).stderr(Stdio::null()).output());
+    let mut command = Command::new("/proc/self/exe");
+    let output = command.args(words).env(NO_CAPABILITIES, "1").stderr(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().filter_map(in_vault).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use trapline_archive::ledger::Entry;
 use trapline_archive::manifest::{Manifest, of_manifest};
@@ -38,12 +39,19 @@ pub struct Metrics {
     here: Vec<Here>,
     /// The vault's folder.
     vault: PathBuf,
+    /// What is known without looking at any file.
+    pub live: Arc<Mutex<Live>>,
+    /// Manifests never change, so each is read once.
+    kept: Mutex<BTreeMap<String, Kept>>,
+}
+
+/// What those who look after processes and intake say.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
     /// Processes: name, how often they were started again, whether they run.
     pub processes: Vec<(String, u64, bool)>,
     /// How intake goes.
     pub intake: Progress,
-    /// Manifests never change, so each is read once.
-    kept: BTreeMap<String, Kept>,
 }
 
 /// A sensor that writes nothing for so long does not run, in seconds.
@@ -84,7 +92,8 @@ impl Metrics {
 
     /// What is not as it should be; nothing where all is well.
     pub fn ailing(&self) -> Option<String> {
-        let down = self
+        let live = self.live();
+        let down = live
             .processes
             .iter()
             .filter(|(_, _, runs)| !runs)
@@ -99,14 +108,19 @@ impl Metrics {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
+    fn live(&self) -> Live {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// All of it.
-    pub fn text(&mut self) -> String {
+    pub fn text(&self) -> String {
+        let live = self.live();
         let mut out = String::new();
         let mut family =
             Family::begin(&mut out, "trapline_start_time_seconds", "gauge", "When trapline up was started");
         family.value(&[], self.started_s as f64);
         let mut family = Family::begin(&mut out, "trapline_process_up", "gauge", "Whether a process runs");
-        self.processes
+        live.processes
             .iter()
             .for_each(|(name, _, runs)| family.value(&[("process", name)], f64::from(u8::from(*runs))));
         let mut family = Family::begin(
@@ -115,12 +129,12 @@ impl Metrics {
             "counter",
             "How often a process was started again",
         );
-        self.processes
+        live.processes
             .iter()
             .for_each(|(name, restarts, _)| family.value(&[("process", name)], *restarts as f64));
         self.sensors(&mut out);
         self.kept(&mut out);
-        self.intake(&mut out);
+        intake(&live.intake, &mut out);
         out
     }
 
@@ -205,9 +219,10 @@ impl Metrics {
         );
     }
 
-    fn kept(&mut self, out: &mut String) {
-        self.look_into_vault();
-        let kept = &self.kept;
+    fn kept(&self, out: &mut String) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_into_vault(&mut kept);
+        let kept = &*kept;
         let mut each = |name, kind, help, of: &dyn Fn(&Kept) -> Vec<(&'static str, f64)>| {
             let mut family = Family::begin(out, name, kind, help);
             for (sensor, kept) in kept {
@@ -256,11 +271,11 @@ impl Metrics {
     }
 
     /// Reads the manifests that came since the last time.
-    fn look_into_vault(&mut self) {
+    fn look_into_vault(&self, all: &mut BTreeMap<String, Kept>) {
         let Ok(folder) = Folder::at(&self.vault) else { return };
         let Ok(files) = folder.list() else { return };
         for (sensor, sequence) in files.iter().filter_map(|(name, _)| of_manifest(name)) {
-            let kept = self.kept.entry(sensor.to_owned()).or_default();
+            let kept = all.entry(sensor.to_owned()).or_default();
             if sequence <= kept.last.0 {
                 continue;
             }
@@ -271,33 +286,32 @@ impl Metrics {
             }
         }
     }
+}
 
-    fn intake(&self, out: &mut String) {
-        let Progress { runs, last_s, took_s, waiting } = &self.intake;
-        let mut family = Family::begin(
-            out,
-            "trapline_intake_runs_total",
-            "counter",
-            "Times that segments were counted, by how it ended",
-        );
-        for (result, count) in ["well", "findings", "failed"].iter().zip(runs) {
-            family.value(&[("result", result)], *count as f64);
-        }
-        let mut family = Family::begin(
-            out,
-            "trapline_intake_last_timestamp_seconds",
-            "gauge",
-            "When segments were counted last",
-        );
-        last_s.iter().for_each(|at| family.value(&[], *at as f64));
-        Family::begin(out, "trapline_intake_duration_seconds", "gauge", "How long that took")
-            .value(&[], *took_s);
-        Family::begin(
-            out,
-            "trapline_intake_waiting_segments",
-            "gauge",
-            "Segments that are in the vault and in no table, as it was looked last",
-        )
-        .value(&[], *waiting as f64);
+fn intake(progress: &Progress, out: &mut String) {
+    let Progress { runs, last_s, took_s, waiting } = progress;
+    let mut family = Family::begin(
+        out,
+        "trapline_intake_runs_total",
+        "counter",
+        "Times that segments were counted, by how it ended",
+    );
+    for (result, count) in ["well", "findings", "failed"].iter().zip(runs) {
+        family.value(&[("result", result)], *count as f64);
     }
+    let mut family = Family::begin(
+        out,
+        "trapline_intake_last_timestamp_seconds",
+        "gauge",
+        "When segments were counted last",
+    );
+    last_s.iter().for_each(|at| family.value(&[], *at as f64));
+    Family::begin(out, "trapline_intake_duration_seconds", "gauge", "How long that took").value(&[], *took_s);
+    Family::begin(
+        out,
+        "trapline_intake_waiting_segments",
+        "gauge",
+        "Segments that are in the vault and in no table, as it was looked last",
+    )
+    .value(&[], *waiting as f64);
 }

@@ -8,6 +8,7 @@ mod metrics;
 mod service;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::config::{Config, EXAMPLE};
 pub use self::http::show;
 use self::intake::Intake;
-use self::metrics::Here;
 pub use self::metrics::Metrics;
+use self::metrics::{Here, Live};
+pub use self::service::NO_CAPABILITIES;
 use self::service::Service;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -67,9 +69,13 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     let mut services = services(config);
     let here = |site: &config::Site| Here { sensor: site.name.clone(), spool: site.spool.clone() };
     let local = config.site.iter().filter(|site| site.interface.is_some()).map(here).collect();
-    let metrics = Arc::new(Mutex::new(Metrics::new(local, config.vault.folder.clone())));
+    let metrics = Arc::new(Metrics::new(local, config.vault.folder.clone()));
     tokio::spawn(show(listener, Arc::clone(&metrics), config.report.file.clone()));
-    let mut intake = Intake::new(config);
+    let (live, over) = (Arc::clone(&metrics.live), Arc::new(AtomicBool::new(false)));
+    let counting = {
+        let (config, live, over) = (config.clone(), Arc::clone(&live), Arc::clone(&over));
+        std::thread::spawn(move || count(&config, &live, &over))
+    };
     ui.note(&format!(
         "up: the page is at http://{address}/, metrics at http://{address}/metrics; Ctrl-C ends it"
     ));
@@ -81,23 +87,40 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     loop {
         tokio::select! {
             _ = &mut end => break,
-            _ = hup.recv() => services.iter().for_each(|service| service.signal("HUP")),
+            _ = hup.recv() => services.iter().for_each(|service| service.signal(libc::SIGHUP)),
             _ = tick.tick() => {
                 services.iter_mut().filter_map(Service::look).for_each(|told| ui.note(&told));
-                intake.look(config).iter().for_each(|told| ui.note(told));
-                let mut metrics = metrics.lock().unwrap_or_else(PoisonError::into_inner);
-                metrics.processes = services.iter().map(|s| (s.name.clone(), s.restarts, s.runs())).collect();
-                metrics.intake = intake.progress.clone();
+                let processes = services.iter().map(|s| (s.name.clone(), s.restarts, s.runs())).collect();
+                live.lock().unwrap_or_else(PoisonError::into_inner).processes = processes;
             }
         }
     }
     ui.note("ending: what is open is sealed and shipped");
-    intake.stop();
     // Sensors first: the vault takes what they seal.
-    services.iter_mut().for_each(|service| {
-        service.end();
-    });
+    let is_sensor = |service: &Service| service.name.starts_with("sensor ");
+    services.iter_mut().filter(|service| is_sensor(service)).for_each(Service::tell_to_end);
+    over.store(true, Ordering::Relaxed);
+    for service in services.iter_mut().filter(|service| is_sensor(service)) {
+        service.wait();
+    }
+    for service in &mut services {
+        service.tell_to_end();
+        service.wait();
+    }
+    let _ = counting.join();
     Ok(())
+}
+
+/// Counts what comes into the vault until all of it is over, in a thread of its own: a share that hangs holds nobody else up.
+fn count(config: &Config, live: &Mutex<Live>, over: &AtomicBool) {
+    let ui = Ui::new();
+    let mut intake = Intake::new(config);
+    while !over.load(Ordering::Relaxed) {
+        intake.look(config).iter().for_each(|told| ui.note(told));
+        live.lock().unwrap_or_else(PoisonError::into_inner).intake = intake.progress.clone();
+        std::thread::sleep(TICK);
+    }
+    intake.stop();
 }
 
 /// Sensors, and behind them the vault's server.

@@ -6,10 +6,20 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use trapline_sensor::signals;
+
+/// Tells a process that it needs no capability and gives all of them up first: it reads what strangers sent.
+pub const NO_CAPABILITIES: &str = "TRAPLINE_NO_CAPABILITIES";
+
 /// Starts this program again with these words. What it says goes where our log goes; it ends when we do, where it looks.
 fn start(words: &[String]) -> io::Result<Child> {
     let log = io::stderr().as_fd().try_clone_to_owned()?;
-    let mut command = Command::new(std::env::current_exe()?);
+    // The program that runs, also where another one was put in its place meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(std::env::args_os().next().unwrap_or_default());
+    if words.first().is_some_and(|word| word != "sensor") {
+        command.env(NO_CAPABILITIES, "1");
+    }
     // Ctrl-C is meant for us, and we tell.
     command.args(words).stdin(Stdio::piped()).stdout(log).process_group(0).spawn()
 }
@@ -77,19 +87,27 @@ impl Service {
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: i32) {
         if let Some(child) = &self.child {
-            let _ = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+            signals::send(child.id(), signal);
         }
     }
 
-    /// Lets it end, which may take a while: a sensor seals what is open.
-    pub fn end(&mut self) -> Option<ExitStatus> {
-        let mut child = self.child.take()?;
-        drop(child.stdin.take());
-        child.wait().ok()
+    /// Tells it to end, which may take a while: a sensor seals what is open, and ships it.
+    pub fn tell_to_end(&mut self) {
+        if let Some(child) = &mut self.child {
+            drop(child.stdin.take());
+        }
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> Option<ExitStatus> {
+        self.child.take()?.wait().ok()
     }
 }
+
+/// How long something that was asked to stop may go on.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that does one thing.
 pub struct Job {
@@ -114,7 +132,16 @@ impl Job {
 
     /// Asks it to stop, and waits: what it committed stays.
     pub fn stop(mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
+        signals::send(self.child.id(), libc::SIGINT);
+        let begun = Instant::now();
+        while self.ended().is_none() {
+            if begun.elapsed() > PATIENCE {
+                // It is all or nothing for an ingest too.
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
