@@ -153,9 +153,11 @@ pub fn sealed<D: Disk>(disk: &D, sensor: &str) -> Result<Vec<u64>, SpoolError> {
 pub fn to_seal<D: Disk>(disk: &D) -> Result<Vec<u64>, SpoolError> {
     let mut closed = Vec::new();
     for sequence in open_sequences(disk)? {
-        if read_closed(disk, &open_names(sequence)[2])?.is_some() {
-            closed.push(sequence);
+        // One that is not closed yet comes before all after it.
+        if read_closed(disk, &open_names(sequence)[2])?.is_none() {
+            break;
         }
+        closed.push(sequence);
     }
     Ok(closed)
 }

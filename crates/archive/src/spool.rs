@@ -176,6 +176,17 @@ pub struct Spool<D> {
     room: Room,
     /// Whether the disk did not take what it was given last.
     is_full: bool,
+    found: Found,
+}
+
+/// Segments that nobody closed, found at the start.
+#[derive(Debug)]
+struct Found {
+    /// Those that are still to be closed: there was no room for it.
+    unrecovered: Vec<u64>,
+    /// The line for their records, and the time of the start.
+    line: String,
+    now: Time,
 }
 
 /// Bytes that wait before they are given to the disk.
@@ -228,7 +239,7 @@ impl<D: Disk> Spool<D> {
             return Err(SpoolError::OtherName { sensor: sensor.to_owned(), sequence });
         }
         remove_orphans(&mut disk, sensor, sealed)?;
-        let mut last = sealed;
+        let (mut last, mut unrecovered) = (sealed, Vec::new());
         for sequence in open_sequences(&disk)? {
             last = last.max(sequence);
             let names = open_names(sequence);
@@ -240,13 +251,10 @@ impl<D: Disk> Spool<D> {
             if read_closed(&disk, &names[2])?.is_some() {
                 continue;
             }
-            let mut done = recover(&mut disk, &names, now, recovered);
-            if done.is_err() && let_go_of_reserve(&mut disk) {
-                done = recover(&mut disk, &names, now, recovered);
-            }
-            done?;
+            unrecovered.push(sequence);
         }
         disk.sync_names().map_err(disk_error("spool"))?;
+        let found = Found { unrecovered, line: recovered.to_owned(), now };
         let mut spool = Spool {
             disk,
             limits,
@@ -256,8 +264,11 @@ impl<D: Disk> Spool<D> {
             used: 0,
             room: Room::Enough,
             is_full: false,
+            found,
         };
-        spool.measure()?;
+        // A disk that is full keeps nobody from answering.
+        let _ = spool.recover_found();
+        let _ = spool.measure();
         Ok(spool)
     }
 
@@ -281,11 +292,26 @@ impl<D: Disk> Spool<D> {
         self.is_full
     }
 
+    /// Closes what was found at the start, as far as there is room.
+    fn recover_found(&mut self) -> Result<(), SpoolError> {
+        while let Some(sequence) = self.found.unrecovered.first() {
+            let (names, Found { line, now, .. }) = (open_names(*sequence), &self.found);
+            let mut done = recover(&mut self.disk, &names, *now, line);
+            if done.is_err() && let_go_of_reserve(&mut self.disk) {
+                done = recover(&mut self.disk, &names, *now, line);
+            }
+            done?;
+            self.found.unrecovered.remove(0);
+        }
+        Ok(())
+    }
+
     /// Counts what the files take anew; sealing and shipping change it.
     ///
     /// # Errors
     /// Where the disk fails.
     pub fn measure(&mut self) -> Result<Room, SpoolError> {
+        self.recover_found()?;
         if std::mem::take(&mut self.is_full) {
             // Lines wait for room: whether there is any is found out with them.
             self.flush();
@@ -508,5 +534,30 @@ impl<D: Disk> Spool<D> {
         self.disk.rename(&unfinished, &closed).map_err(disk_error(&closed))?;
         self.closing = None;
         Ok(vec![sequence])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Folder, Identity};
+
+    #[test]
+    fn what_was_begun_under_another_name_is_not_taken() {
+        let temporary = tempfile::tempdir().unwrap();
+        let open =
+            |name: &str| Spool::open(Folder::at(temporary.path()).unwrap(), name, Limits::default(), 0, "{}");
+        let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
+        let identity = Identity { sensor: "paris".into(), key };
+        let mut spool = open("paris").unwrap();
+        spool.frame("uplink", 1, 3, b"abc");
+        spool.close(2).unwrap();
+        crate::seal::seal(&mut Folder::at(temporary.path()).unwrap(), &identity, 1, 3).unwrap();
+        spool.frame("uplink", 4, 3, b"abc");
+        spool.flush();
+        drop(spool);
+        let told = open("lima").unwrap_err().to_string();
+        assert!(told.contains("segment 2 was begun here by a sensor of another name than lima"), "{told}");
+        assert!(open("paris").is_ok());
     }
 }

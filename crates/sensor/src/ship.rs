@@ -164,3 +164,46 @@ fn say(state: &mut Shipped, trouble: Option<String>) {
         state.trouble = trouble;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use trapline_archive::spool::{Limits, seal};
+    use trapline_archive::vault::Progress;
+    use trapline_archive::{Identity, Spool};
+
+    use super::*;
+
+    /// A vault that says that it has very much.
+    struct Boaster(Progress);
+
+    impl Remote for Boaster {
+        fn ask(&mut self, _: &str, _: &trapline_archive::ship::Ask) -> trapline_archive::ship::Told {
+            trapline_archive::ship::Told::Progress(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn what_a_vault_says_counts_only_if_it_is_our_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = crate::secrets::demo_key(1);
+        let identity = Identity { sensor: "paris".into(), key };
+        let mut spool =
+            Spool::open(Folder::at(folder.path()).unwrap(), "paris", Limits::default(), 0, "{}").unwrap();
+        spool.frame("uplink", 1, 3, b"abc");
+        spool.close(2).unwrap();
+        let mut disk = Folder::at(folder.path()).unwrap();
+        let manifest = seal(&mut disk, &identity, 1, 3).unwrap();
+        let hash = trapline_archive::manifest::hash(manifest.text().as_bytes());
+        let told = |sequence, hash: &str| {
+            let mut remote = Boaster(Progress { sequence, hash: Some(hash.to_owned()) });
+            let (mut shipper, mut state) = (Shipper::default(), Shipped::default());
+            for _ in 0..3 {
+                question(&disk, "paris", &mut shipper, &mut remote, &mut state);
+            }
+            (state.acknowledged, state.trouble.is_some())
+        };
+        assert_eq!(told(500, &hash), (0, true));
+        assert_eq!(told(1, "another"), (0, true));
+        assert_eq!(told(1, &hash), (1, false));
+    }
+}

@@ -387,10 +387,20 @@ fn a_disk_that_is_full_loses_what_is_counted_and_nothing_else() {
                 answered += visit().matches("</html>").count();
             }
             assert!(answered >= 8, "{answered} answers while the disk was full");
+            // A start on a full disk finds the room that was held for it.
+            let capture = processes(wire).into_iter().find(|(name, _)| name == "capture").unwrap().1;
+            let before = wire.log().len();
+            sh(&format!("kill -9 {capture}"))?;
+            let begun = Instant::now();
+            while !wire.log()[before..].contains("ready") {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{}", wire.log());
+                std::thread::sleep(Duration::from_millis(20));
+            }
             assert!(wire.log().contains("counted and not kept"), "{}", wire.log());
             fs::remove_file(wire.spool().join(".filler")).map_err(|e| e.to_string())?;
             std::thread::sleep(Duration::from_millis(2_500));
             assert_eq!(visit().matches("</html>").count(), 8);
+            std::thread::sleep(Duration::from_millis(300));
             assert!(sensor.end(), "{}", wire.log());
             if let Some(watching) = watching {
                 assert!(watching.end());

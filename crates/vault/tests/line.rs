@@ -450,6 +450,56 @@ fn a_connection_that_is_cut_at_any_byte_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn an_older_vault_that_was_put_back_gets_what_it_lacks() {
+    let site = Site::new();
+    let paris = identity("paris", 3);
+    let (_kept, credentials) = site.enrolled(&paris);
+    let spools = tempfile::tempdir().unwrap();
+    let disk = filled(spools.path(), &paris, 4, 3_000);
+    let mut line = site.line(&credentials);
+    ship(&disk, "paris", &mut line);
+    // As it was after the second one, while the server runs.
+    for name in site.files().keys().filter(|name| name.as_str() > "paris/0000000003") {
+        std::fs::remove_file(site.vault().join(name)).unwrap();
+    }
+    assert!(matches!(line.ask("paris", &Ask::Progress), Told::Progress(p) if p.sequence == 2));
+    assert_eq!(ship(&disk, "paris", &mut line), 0);
+    assert_eq!(site.files(), files_of(&disk));
+}
+
+#[test]
+fn strangers_shut_nobody_out() {
+    let site = Site::new();
+    let paris = identity("paris", 3);
+    let (kept, credentials) = site.enrolled(&paris);
+    let authority = std::fs::read(kept.path().join("vault-authority.pem")).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    // Each keeps its connection.
+    let stranger = |_| {
+        let client = reqwest::Client::builder().use_rustls_tls().tls_built_in_root_certs(false);
+        client.add_root_certificate(authority.clone()).build().unwrap()
+    };
+    let strangers: Vec<reqwest::Client> = (0..60).map(stranger).collect();
+    let url = format!("{}/v1/progress", site.url());
+    let told = site.runtime.block_on(async {
+        let mut told = [0, 0];
+        for client in &strangers {
+            match client.get(&url).send().await {
+                Ok(answer) => told[usize::from(answer.status() != 403)] += 1,
+                Err(_) => told[1] += 1,
+            }
+        }
+        told
+    });
+    assert!(told[0] >= 20 && told[1] >= 20, "{told:?}: some are answered, the rest find no place");
+    let _silent: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(site.serving.as_ref().unwrap().address).unwrap()).collect();
+    assert!(
+        matches!(site.line(&credentials).ask("paris", &Ask::Progress), Told::Progress(p) if p.sequence == 0)
+    );
+}
+
+#[test]
 fn one_vault_has_one_server() {
     let site = Site::new();
     let again = site.runtime.block_on(serve(
