@@ -174,3 +174,53 @@ impl Shipper {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::vault::{Quota, Vault};
+    use crate::{Folder, Identity, Spool, seal, spool};
+
+    #[test]
+    fn a_vault_that_was_away_for_a_week_was_asked_now_and_then_and_gets_everything() {
+        const SECOND: Time = 1_000_000_000;
+        const WEEK: Time = 7 * 86_400 * SECOND;
+        const EACH: Time = 4 * 3_600 * SECOND;
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let identity = Identity { sensor: "paris".into(), key: SigningKey::from_bytes(&[3; 32]) };
+        let mut spool =
+            Spool::open(Folder::at(here.path()).unwrap(), "paris", spool::Limits::default(), 0, "{}")
+                .unwrap();
+        let mut disk = Folder::at(here.path()).unwrap();
+        let mut vault = Vault::new(Folder::at(there.path()).unwrap(), Quota::default());
+        let (mut shipper, mut now, mut asked, mut sealed) = (Shipper::default(), 0, 0u32, 0);
+        let mut go_on = |now: Time, is_away: bool, disk: &Folder| {
+            while let Some(ask) = shipper.next(disk, "paris", now).unwrap() {
+                asked += u32::from(is_away);
+                let told = match is_away {
+                    true => Told::Failed("away".into()),
+                    false => vault.answer("paris", &identity.public(), &ask),
+                };
+                shipper.told(&ask, told, now);
+            }
+            (shipper.acknowledged(), asked)
+        };
+        // A segment every four hours, on a clock that jumps from one minute to the next.
+        while now < WEEK {
+            if now % EACH == 0 {
+                spool.frame("uplink", now, 3, b"abc");
+                spool.close(now + SECOND).unwrap();
+                sealed += 1;
+                seal::seal(&mut disk, &identity, sealed, now + SECOND).unwrap();
+            }
+            go_on(now, true, &disk);
+            now += 60 * SECOND;
+        }
+        let (_, asked) = go_on(now, true, &disk);
+        assert!((1_000..2_100).contains(&asked), "{asked} questions in a week");
+        let (acknowledged, _) = go_on(now + LONGEST_WAIT, false, &disk);
+        assert_eq!((acknowledged, sealed), (Some(sealed), 42));
+    }
+}

@@ -145,7 +145,10 @@ pub(crate) const OPEN: &str = ".open";
 #[derive(Debug)]
 struct Open {
     sequence: u64,
+    /// From when on it tells all that came: where the one before was closed.
     begun_ns: Time,
+    /// When something came, from which on it grows old.
+    opened_ns: Time,
     /// What the capture and the records have on the disk, in bytes.
     written: [u64; 2],
     /// What is to be added to them.
@@ -177,6 +180,8 @@ pub struct Spool<D> {
     /// Whether the disk did not take what it was given last.
     is_full: bool,
     found: Found,
+    /// Up to when the segments that were closed tell all that came.
+    covered: Option<Time>,
 }
 
 /// Segments that nobody closed, found at the start.
@@ -265,6 +270,7 @@ impl<D: Disk> Spool<D> {
             room: Room::Enough,
             is_full: false,
             found,
+            covered: None,
         };
         // A disk that is full keeps nobody from answering.
         let _ = spool.recover_found();
@@ -341,14 +347,16 @@ impl<D: Disk> Spool<D> {
 
     fn current(&mut self, now: Time) -> &mut Open {
         let sequence = self.next;
-        let next = &mut self.next;
+        let (next, covered) = (&mut self.next, &self.covered);
         self.open.get_or_insert_with(|| {
             *next += 1;
             let mut capture = Vec::with_capacity(2 * BUFFER);
             let writer = Writer::new(&mut capture);
             Open {
                 sequence,
-                begun_ns: now,
+                // Nothing came in between, which is not the same as nobody listening.
+                begun_ns: (*covered).filter(|covered| *covered <= now).unwrap_or(now),
+                opened_ns: now,
                 written: [0, 0],
                 waiting: [capture, Vec::new()],
                 packets_waiting: 0,
@@ -473,13 +481,13 @@ impl<D: Disk> Spool<D> {
             let bytes =
                 open.written.iter().sum::<u64>() + open.waiting.iter().map(|w| w.len() as u64).sum::<u64>();
             // A clock that steps back makes a new segment too.
-            bytes >= self.limits.segment_bytes || (now - open.begun_ns).abs() >= self.limits.segment_ns
+            bytes >= self.limits.segment_bytes || (now - open.opened_ns).abs() >= self.limits.segment_ns
         })
     }
 
     /// When a segment that is open is to be closed at the latest.
     pub fn due(&self) -> Option<Time> {
-        self.open.as_ref().map(|open| open.begun_ns + self.limits.segment_ns)
+        self.open.as_ref().map(|open| open.opened_ns + self.limits.segment_ns)
     }
 
     /// So many packets came that the kernel dropped.
@@ -505,6 +513,7 @@ impl<D: Disk> Spool<D> {
         // Lines that still wait find no room any more; packets were counted already.
         records_dropped += open.waiting[1].iter().filter(|byte| **byte == b'\n').count() as u64;
         dropped += open.packets_waiting;
+        self.covered = Some(now);
         let counts = Closed { begun_ns, closed_ns: now, dropped, records_dropped, bytes, recovered: false };
         // From here on nothing is added to it, whether the disk takes the next step or not.
         self.closing = Some((sequence, counts));
@@ -541,6 +550,35 @@ impl<D: Disk> Spool<D> {
 mod tests {
     use super::*;
     use crate::{Folder, Identity};
+
+    #[test]
+    fn a_quiet_network_is_no_gap_and_a_sensor_that_was_off_is_one() {
+        const HOUR: Time = 3_600 * 1_000_000_000;
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = || Folder::at(temporary.path()).unwrap();
+        let identity =
+            Identity { sensor: "paris".into(), key: ed25519_dalek::SigningKey::from_bytes(&[3; 32]) };
+        let seal = |sequence, now| crate::seal::seal(&mut folder(), &identity, sequence, now).unwrap();
+        let gaps = || {
+            let verdict =
+                crate::verify::verify(&folder(), &crate::verify::Expected::default(), |_, _| ()).unwrap();
+            verdict.findings.iter().map(|finding| finding.what.to_string()).collect::<Vec<_>>()
+        };
+        let mut spool = Spool::open(folder(), "paris", Limits::default(), HOUR, "{}").unwrap();
+        for hour in 1..=3 {
+            spool.frame("uplink", hour * HOUR, 3, b"abc");
+            assert!(!spool.is_due(hour * HOUR + 1), "it grows old from its first packet on");
+            spool.close(hour * HOUR + 2).unwrap();
+            seal(hour as u64, hour * HOUR + 3);
+        }
+        assert_eq!(gaps(), Vec::<String>::new());
+        drop(spool);
+        let mut spool = Spool::open(folder(), "paris", Limits::default(), 5 * HOUR, "{}").unwrap();
+        spool.frame("uplink", 5 * HOUR, 3, b"abc");
+        spool.close(5 * HOUR + 2).unwrap();
+        seal(4, 5 * HOUR + 3);
+        assert_eq!(gaps(), ["for 7199 s before it nothing was kept"]);
+    }
 
     #[test]
     fn what_was_begun_under_another_name_is_not_taken() {

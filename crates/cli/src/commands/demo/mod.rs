@@ -169,7 +169,7 @@ fn ask(
         run(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     ui.print(&format!(
-        "\nOpen {page} in a browser. Segments are in {archive}, tables in {data}: ask them more, trapline ask lists the questions.\n"
+        "\nOpen {page} in a browser. Segments are in {archive}, tables in {data}: ask them more: trapline ask --data {data}\n"
     ))
 }
 

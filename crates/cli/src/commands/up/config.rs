@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use trapline_archive::manifest::is_sensor_name;
 use trapline_platform::Platform;
+use trapline_sensor::run::NMAP_DATABASE;
+use trapline_sensor::setup::Setup;
 
 use crate::error::CommandError;
 
@@ -22,8 +24,8 @@ pub const EXAMPLE: &str = r#"# What trapline up runs on this machine. Paths are 
 [[site]]                           # a sensor whose segments come here; again for more
 platform = "platform.toml"         # its hosts: docs/sensor.md
 interface = "eth1"                 # the sensor runs on this machine, on this interface; without this line it is elsewhere
-#name = "eurecom"                  # the sensor's name; the platform's, where nothing is said
-#spool = "trapline-spool/eurecom"  # where its segments wait
+#name = "home"                     # the sensor's name; the platform's, where nothing is said
+#spool = "trapline-spool/home"     # where its segments wait
 #options = ["--segment-s", "300"]  # more of what trapline-sensor run takes
 
 [intake]
@@ -37,6 +39,29 @@ interface = "eth1"                 # the sensor runs on this machine, on this in
 
 [http]
 #listen = "127.0.0.1:9464"         # / is the page, /metrics is for Prometheus, /health for whoever restarts things
+"#;
+
+/// Hosts to begin with: the paper's.
+pub const PLATFORM: &str = r#"# The decoys of one place: docs/sensor.md. Give them addresses of your own network that nobody has.
+[platform]
+name = "home"                      # also the sensor's name
+#country = "FR"
+#claim = "unused"                  # take only addresses that nobody answers for
+
+[[host]]
+name = "mach0"
+addresses = ["192.0.2.10"]
+persona = "windows-98"             # trapline persona list
+
+[[host]]
+name = "mach1"
+addresses = ["192.0.2.11"]
+persona = "windows-nt4-server"
+
+[[host]]
+name = "mach2"
+addresses = ["192.0.2.12"]
+persona = "linux-redhat-7.3"
 "#;
 
 /// All of it.
@@ -160,7 +185,7 @@ impl Config {
     /// Says what is wrong, and where.
     pub fn read(path: &Path) -> Result<Config, CommandError> {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            let hint = "trapline up --example > trapline.toml writes one to begin with";
+            let hint = "trapline up --init writes one to begin with";
             CommandError::new(format!("{}: {e}", path.display())).hint(hint)
         })?;
         let wrong = |why: &str| CommandError::new(format!("{}: {}", path.display(), why.trim_end()));
@@ -183,6 +208,18 @@ impl Config {
             if site.spool.as_os_str().is_empty() {
                 site.spool = Path::new("trapline-spool").join(&name);
             }
+            let site = &config.site[at];
+            if let Some(interface) = &site.interface {
+                let platform = Platform::read(&site.platform)?;
+                // What a sensor would say at each start.
+                Setup::new(platform, 0, Path::new(NMAP_DATABASE))
+                    .map_err(|e| wrong(&format!("{}: {e}", site.platform.display())))?;
+                trapline_sensor::command::check(&super::sensor_words(site, interface, &config.vault.folder))
+                    .map_err(|e| wrong(&format!("[[site]] {name}: {e}")))?;
+                if config.site[..at].iter().any(|other| other.interface.as_ref() == Some(interface)) {
+                    return Err(wrong(&format!("two sites have the interface {interface}")));
+                }
+            }
             if config.site[..at].iter().any(|other| other.name == name) {
                 return Err(wrong(&format!("two sites are called {name}")));
             }
@@ -191,6 +228,30 @@ impl Config {
             return Err(wrong(
                 "there is no [[site]], and the vault listens to nobody: nothing would ever come",
             ));
+        }
+        for file in config
+            .intake
+            .geo
+            .iter()
+            .filter(|file| file.as_os_str() != "built-in")
+            .chain(&config.intake.fingerprints)
+        {
+            if !file.is_file() {
+                return Err(wrong(&format!("[intake] {}: there is no such file", file.display())));
+            }
+        }
+        let folder = config.report.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(wrong(&format!(
+                "[report] {}: there is no such folder",
+                config.report.file.display()
+            )));
+        }
+        if config.http.listen.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            return Err(wrong(&format!("[http] listen = {:?}: write ADDRESS:PORT", config.http.listen)));
+        }
+        if config.vault.listen.as_ref() == Some(&config.http.listen) {
+            return Err(wrong("[vault] and [http] listen at the same address"));
         }
         if config.vault.names.is_empty() {
             return Err(wrong("[vault] names is empty: how do sensors reach it?"));
@@ -223,6 +284,12 @@ mod tests {
         assert_eq!((&whole.report.file, &whole.report.title), (&plain.report.file, &plain.report.title));
         assert_eq!(whole.http.listen, plain.http.listen);
         assert_eq!((plain.vault.listen, whole.vault.listen.is_some()), (None, true));
+    }
+
+    #[test]
+    fn the_platform_to_begin_with_is_one() {
+        let platform = Platform::parse(PLATFORM).unwrap();
+        assert!(Setup::new(platform, 0, Path::new(NMAP_DATABASE)).is_ok());
     }
 
     #[test]

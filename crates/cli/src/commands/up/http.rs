@@ -68,10 +68,15 @@ async fn answer(
             },
             _ => match std::fs::read(page) {
                 Ok(bytes) => bytes_of(StatusCode::OK, "text/html; charset=utf-8", bytes.into()),
+                Err(_) if metrics.ailing().is_some() => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "text/html; charset=utf-8",
+                    "<!doctype html><meta http-equiv=refresh content=5><title>trapline</title><p>There is no page yet, and something is not well: see <a href=/health>/health</a>, and what trapline up said.".into(),
+                ),
                 Err(_) => text(
                     StatusCode::OK,
                     "text/html; charset=utf-8",
-                    "<!doctype html><meta http-equiv=refresh content=5><title>trapline</title><p>Nothing was counted yet: the first segment is not sealed. This page looks again by itself.".into(),
+                    "<!doctype html><meta http-equiv=refresh content=5><title>trapline</title><p>Nothing was counted yet. A segment is sealed after 15 minutes or 64 MB, unless the sensor was told otherwise, and counted some minutes later. This page looks again by itself.".into(),
                 ),
             },
         }

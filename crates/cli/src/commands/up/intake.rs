@@ -39,6 +39,8 @@ pub struct Progress {
     pub took_s: f64,
     /// Segments of the vault that are in no table yet.
     pub waiting: usize,
+    /// What is in the way, since the last time that all went well.
+    pub trouble: Option<String>,
 }
 
 /// The part of `up` that counts.
@@ -50,6 +52,8 @@ pub struct Intake {
     due: Instant,
     steps: VecDeque<(Step, Vec<String>)>,
     job: Option<(Job, Step)>,
+    /// Whether something of this round could not be counted.
+    failed: bool,
 }
 
 /// Now, in seconds since 1970.
@@ -67,11 +71,20 @@ impl Intake {
             due: Instant::now() + config.intake.every.min(Duration::from_secs(10)),
             steps: VecDeque::new(),
             job: None,
+            failed: false,
         }
     }
 
     /// Goes on; what happened, for the log.
     pub fn look(&mut self, config: &Config) -> Option<String> {
+        let told = self.go_on(config);
+        if told.is_some() {
+            self.progress.trouble.clone_from(&told);
+        }
+        told
+    }
+
+    fn go_on(&mut self, config: &Config) -> Option<String> {
         if let Some((job, _)) = &self.job {
             if job.begun.elapsed() > LONGEST
                 && let Some((job, _)) = self.job.take()
@@ -108,6 +121,7 @@ impl Intake {
         self.due = Instant::now() + config.intake.every.min(Duration::from_secs(to_midnight));
         match self.new_segments(&config.vault.folder) {
             Ok(new) => {
+                self.failed = false;
                 self.progress.waiting = new.values().map(Vec::len).sum();
                 self.plan(config, new);
                 None
@@ -118,7 +132,11 @@ impl Intake {
 
     fn ended(&mut self, config: &Config, step: Step, code: Option<i32>, took_s: f64) -> Option<String> {
         let Step::Count(sensor, names) = step else {
-            return (code != Some(0)).then(|| "the page could not be written".into());
+            let failed = code.is_none_or(|code| code > 1);
+            if !failed && !self.failed {
+                self.progress.trouble = None;
+            }
+            return failed.then(|| "the page could not be written".into());
         };
         let run = match code {
             Some(0) => 0,
@@ -129,6 +147,7 @@ impl Intake {
         self.progress.took_s = took_s;
         if run == 2 {
             // The tables are as they were: the same again next time. Other sensors have nothing to do with it.
+            self.failed = true;
             self.steps.retain(|(step, _)| !matches!(step, Step::Count(other, _) if *other == sensor));
             return Some(format!("segments of {sensor} could not be counted; they are tried again"));
         }

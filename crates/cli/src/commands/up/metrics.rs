@@ -104,7 +104,8 @@ impl Metrics {
         });
         let young = now_s().saturating_sub(self.started_s) < SILENT_S;
         let silent = silent.filter(|_| !young).map(|here| format!("the sensor {} is silent", here.sensor));
-        let all: Vec<String> = down.chain(silent).collect();
+        let intake = live.intake.trouble.iter().map(|trouble| format!("intake: {trouble}"));
+        let all: Vec<String> = down.chain(silent).chain(intake).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -289,7 +290,7 @@ impl Metrics {
 }
 
 fn intake(progress: &Progress, out: &mut String) {
-    let Progress { runs, last_s, took_s, waiting } = progress;
+    let Progress { runs, last_s, took_s, waiting, trouble } = progress;
     let mut family = Family::begin(
         out,
         "trapline_intake_runs_total",
@@ -314,4 +315,7 @@ fn intake(progress: &Progress, out: &mut String) {
         "Segments that are in the vault and in no table, as it was looked last",
     )
     .value(&[], *waiting as f64);
+    let trouble = f64::from(u8::from(trouble.is_some()));
+    Family::begin(out, "trapline_intake_trouble", "gauge", "Whether something is in the way of intake")
+        .value(&[], trouble);
 }

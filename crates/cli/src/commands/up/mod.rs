@@ -16,7 +16,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::config::{Config, EXAMPLE};
+use self::config::{Config, EXAMPLE, PLATFORM};
 pub use self::http::show;
 use self::intake::Intake;
 pub use self::metrics::Metrics;
@@ -38,6 +38,9 @@ pub struct UpArgs {
     /// Print a file to begin with
     #[arg(long)]
     example: bool,
+    /// Write two files to begin with, that one and the hosts of a platform, where there are none, and run nothing
+    #[arg(long, conflicts_with_all = ["example", "check"])]
+    init: bool,
     /// Read the file, say whether it is right, and run nothing
     #[arg(long, conflicts_with = "example")]
     check: bool,
@@ -51,11 +54,25 @@ pub fn up(ui: &Ui, args: &UpArgs) -> Result<(), CommandError> {
     if args.example {
         return ui.print(EXAMPLE);
     }
+    if args.init {
+        return init(ui, &args.config);
+    }
     let config = Config::read(&args.config)?;
     if args.check {
         return ui.print(&format!("{} is right\n", args.config.display()));
     }
     crate::in_runtime(2, run(ui, &config))
+}
+
+/// Writes files to begin with; none that is there is touched.
+fn init(ui: &Ui, path: &Path) -> Result<(), CommandError> {
+    for (path, text) in [(path.to_owned(), EXAMPLE), (path.with_file_name("platform.toml"), PLATFORM)] {
+        let failed = |e: std::io::Error| CommandError::new(format!("{}: {e}", path.display()));
+        let mut file = std::fs::File::options().write(true).create_new(true).open(&path).map_err(failed)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+        ui.print(&format!("{}\n", path.display()))?;
+    }
+    ui.print("Now: the interface in the first, the hosts' addresses in the second; trapline up --check; trapline up\n")
 }
 
 async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
@@ -87,7 +104,9 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     loop {
         tokio::select! {
             _ = &mut end => break,
-            _ = hup.recv() => services.iter().for_each(|service| service.signal(libc::SIGHUP)),
+            _ = hup.recv() => {
+                services.iter().filter(|service| is_sensor(service)).for_each(|service| service.signal(libc::SIGHUP));
+            }
             _ = tick.tick() => {
                 services.iter_mut().filter_map(Service::look).for_each(|told| ui.note(&told));
                 let processes = services.iter().map(|s| (s.name.clone(), s.restarts, s.runs())).collect();
@@ -97,7 +116,6 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     }
     ui.note("ending: what is open is sealed and shipped");
     // Sensors first: the vault takes what they seal.
-    let is_sensor = |service: &Service| service.name.starts_with("sensor ");
     services.iter_mut().filter(|service| is_sensor(service)).for_each(Service::tell_to_end);
     over.store(true, Ordering::Relaxed);
     for service in services.iter_mut().filter(|service| is_sensor(service)) {
@@ -109,6 +127,10 @@ async fn run(ui: &Ui, config: &Config) -> Result<(), CommandError> {
     }
     let _ = counting.join();
     Ok(())
+}
+
+fn is_sensor(service: &Service) -> bool {
+    service.name.starts_with("sensor ")
 }
 
 /// Counts what comes into the vault until all of it is over, in a thread of its own: a share that hangs holds nobody else up.
@@ -123,18 +145,27 @@ fn count(config: &Config, live: &Mutex<Live>, over: &AtomicBool) {
     intake.stop();
 }
 
+/// What a sensor on this machine is told.
+fn sensor_words(site: &config::Site, interface: &str, vault: &Path) -> Vec<String> {
+    let text = |path: &Path| path.display().to_string();
+    let vault = std::path::absolute(vault).unwrap_or_else(|_| vault.to_owned());
+    let mut words: Vec<String> = ["run", "--with-parent", "--interface", interface].map(str::to_owned).into();
+    words.extend(["--platform".into(), text(&site.platform), "--spool".into(), text(&site.spool)]);
+    words.extend(["--name".into(), site.name.clone(), "--vault".into(), text(&vault)]);
+    words.extend(site.options.iter().cloned());
+    words
+}
+
 /// Sensors, and behind them the vault's server.
 fn services(config: &Config) -> Vec<Service> {
     let text = |path: &Path| path.display().to_string();
     let mut services = Vec::new();
     for site in &config.site {
         let Some(interface) = &site.interface else { continue };
-        let vault = std::path::absolute(&config.vault.folder).unwrap_or_else(|_| config.vault.folder.clone());
-        let mut words: Vec<String> =
-            ["sensor", "run", "--with-parent", "--interface", interface].map(str::to_owned).into();
-        words.extend(["--platform".into(), text(&site.platform), "--spool".into(), text(&site.spool)]);
-        words.extend(["--name".into(), site.name.clone(), "--vault".into(), text(&vault)]);
-        words.extend(site.options.iter().cloned());
+        let words = ["sensor".to_owned()]
+            .into_iter()
+            .chain(sensor_words(site, interface, &config.vault.folder))
+            .collect();
         services.push(Service::new(format!("sensor {}", site.name), words));
     }
     if let Some(listen) = &config.vault.listen {
