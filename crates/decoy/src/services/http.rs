@@ -4,6 +4,7 @@ use crate::dates::Date;
 use crate::limits::{RECORDED, SECOND, UPLOAD};
 use crate::record::{Said, Text, hex};
 use crate::service::{Event, Service, Turn};
+use crate::site::Site;
 
 /// Whose server it looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,27 @@ pub enum Face {
     Nginx,
     /// The administration page of a small router or camera.
     GoAhead,
+}
+
+impl Face {
+    /// The entity tag of a file of that length (in bytes) which was written then (in seconds since 1970), each server's own way.
+    fn tag(self, site: &Site, written_s: i64, length: usize) -> String {
+        let bits = site.draw("index tag").bits();
+        match self {
+            // ap_setup_make_etag: inode, size, time.
+            Face::Apache13 => format!("{:x}-{length:x}-{written_s:x}", 0x8000 + (bits & 0x3_ffff)),
+            // ngx_http_set_etag: time, size.
+            Face::Nginx | Face::GoAhead => format!("{written_s:x}-{length:x}"),
+            Face::Iis4 | Face::Iis5 | Face::Iis10 => {
+                // The file's time, 100 ns since 1601, byte by byte from the lowest, and how often the server's settings were changed.
+                const TO_1970_S: i64 = 11_644_473_600;
+                let time = (written_s + TO_1970_S) * 10_000_000 + (bits % 10_000_000) as i64;
+                let time: String = time.to_le_bytes().iter().map(|byte| format!("{byte:x}")).collect();
+                let changes = if self == Face::Iis10 { 0 } else { 0x800 + (bits >> 40 & 0x3ff) };
+                format!("{time}:{changes:x}")
+            }
+        }
+    }
 }
 
 /// Bytes of a request's head.
@@ -194,8 +216,7 @@ impl Http {
                     return Answer { status: 304, kind: "", body: Vec::new(), more: String::new() };
                 }
                 let body = index(site, written_s);
-                let tag: [u8; 6] = site.bytes("index tag");
-                let tag = hex(&tag);
+                let tag = self.face.tag(site, written_s, body.len());
                 let more = format!(
                     "Last-Modified: {}\r\nETag: \"{tag}\"\r\nAccept-Ranges: bytes\r\n",
                     Date::of(written_s).http()
@@ -466,4 +487,20 @@ fn index(site: &crate::site::Site, written_s: i64) -> String {
     format!(
         "<html>\n<head><title>{company}</title></head>\n<body bgcolor=\"#ffffff\" text=\"#{colour:06x}\">\n<h1>{company}</h1>\n<p>Welcome to our site. It is being rebuilt; please call us in the meantime.</p>\n<ul>\n{items}</ul>\n<p>{town}, telephone {phone}</p>\n<hr>\n<address>&copy; {year} {company}, webmaster@{company}.com</address>\n</body>\n</html>\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_has_entity_tags_of_its_own_form() {
+        let site = Site::new(1, "tags");
+        // 2026-02-24T20:00:01Z, 429 bytes.
+        let tag = |face: Face| face.tag(&site, 1_771_963_201, 429);
+        assert_eq!(tag(Face::Nginx), "699e0341-1ad");
+        assert!(tag(Face::Apache13).ends_with("-1ad-699e0341"), "{}", tag(Face::Apache13));
+        let iis = tag(Face::Iis10);
+        assert!(iis.ends_with("dc1:0"), "{iis}: the years from 2022 on end in dc 01");
+    }
 }
