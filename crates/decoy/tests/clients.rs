@@ -204,7 +204,7 @@ fn curl_reads_the_site_of_every_face() {
 
 #[test]
 fn telnet_is_let_in_at_some_password() {
-    for face in ["telnet/red-hat-7.3", "telnet/busybox", "telnet/windows-2000"] {
+    for face in ["telnet/red-hat-7.3", "telnet/busybox", "telnet/camera", "telnet/windows-2000"] {
         // Whoever types waits for the prompts: a client that has read its last line hangs up.
         let script =
             "for n in 1 2 3; do sleep 0.5; echo root; sleep 0.5; echo secret$n; sleep 2.3; done; sleep 1";

@@ -49,7 +49,7 @@ pub enum Kind {
 }
 
 /// Names and kinds of the services that are no text.
-const KINDS: [(&str, Kind); 27] = [
+const KINDS: [(&str, Kind); 28] = [
     ("record", Kind::Record),
     ("echo", Kind::Echo),
     ("ftp/iis-4", Kind::Ftp(ftp::Face::Iis4)),
@@ -64,6 +64,7 @@ const KINDS: [(&str, Kind); 27] = [
     ("http/goahead", Kind::Http(http::Face::GoAhead)),
     ("telnet/red-hat-7.3", Kind::Telnet(telnet::Face::RedHat)),
     ("telnet/busybox", Kind::Telnet(telnet::Face::BusyBox)),
+    ("telnet/camera", Kind::Telnet(telnet::Face::Camera)),
     ("telnet/windows-2000", Kind::Telnet(telnet::Face::Windows2000)),
     ("shell/windows-2000", Kind::Shell(shell::Shell::Windows2000)),
     ("shell/windows-xp", Kind::Shell(shell::Shell::WindowsXp)),

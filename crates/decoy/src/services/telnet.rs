@@ -10,8 +10,10 @@ use crate::service::{Event, Lines, Service, Turn};
 pub enum Face {
     /// Red Hat Linux 7.3.
     RedHat,
-    /// A router or camera with BusyBox.
+    /// A router with BusyBox.
     BusyBox,
+    /// A camera with BusyBox.
+    Camera,
     /// Microsoft's Telnet Service of Windows 2000.
     Windows2000,
 }
@@ -62,7 +64,7 @@ impl Telnet {
     fn shell(&self) -> Shell {
         match self.face {
             Face::RedHat => Shell::RedHat,
-            Face::BusyBox => Shell::BusyBox,
+            Face::BusyBox | Face::Camera => Shell::BusyBox,
             Face::Windows2000 => Shell::Windows2000,
         }
     }
@@ -77,7 +79,8 @@ impl Telnet {
     fn greeting(&self, turn: &Turn<'_>) -> String {
         let above = match self.face {
             Face::RedHat => "Red Hat Linux release 7.3 (Valhalla)\r\nKernel 2.4.18-3 on an i686\r\n".into(),
-            Face::BusyBox => format!("\r\n{} ", turn.site.choose("device", &["TL-WR841N", "DSL-2750U", "IPCAM", "DVR", "ADSL"])),
+            Face::BusyBox => format!("\r\n{} ", turn.site.choose("device", &["TL-WR841N", "DSL-2750U", "ADSL"])),
+            Face::Camera => format!("\r\n{} ", turn.site.choose("device", &["IPCAM", "(none)", "IPCamera"])),
             Face::Windows2000 => "Microsoft (R) Windows (TM) Version 5.00 (Build 2195)\r\nWelcome to Microsoft Telnet Service \r\nTelnet Server Build 5.00.99206.1\r\n\r\n".into(),
         };
         above + &self.login(turn)
