@@ -11,6 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     while reader.advance() {
         let frame = reader.frame().expect("advanced");
         let _ = format!("{:?}", decode(&frame));
+        assert!(reader.told().len() <= capture.len());
     }
     let _ = reader.stopped().map(ToString::to_string);
 });
