@@ -47,35 +47,47 @@ fn visit(wire: &Wire, line: &str) -> Option<String> {
     Some(wire.peer(&format!("timeout -s KILL 25 {line}")))
 }
 
+/// On a busy machine both measure time as it is not: they may look again.
+const LOOKS: usize = 3;
+
 /// What nmap and p0f say of the paper's three.
 fn fingerprinters(wire: &Wire) {
-    let hosts = [10, 11, 12].map(|last| Ipv4Addr::new(10, 9, 1, last));
-    let told = in_namespace(&wire.peer, || believed::nmap(&["-O", "--top-ports", "100", "-T4"], &hosts));
-    match told.unwrap() {
-        Err(why) => skipped("nmap before the real sensor", &why),
-        Ok(told) => {
-            for (host, system) in hosts.iter().zip([
-                "Microsoft Windows 98 SE",
-                "Microsoft Windows NT 4.0 SP5 - SP6",
-                "Linux 2.4.18",
-            ]) {
-                let named = &told[host].systems;
-                let right = |(name, accuracy): &(String, u32)| {
-                    *accuracy == 100 && (name.contains(system) || system.contains(name.as_str()))
-                };
-                assert!(named.iter().any(right), "{host}: {named:?}");
+    for (last, system) in
+        [(10, "Microsoft Windows 98 SE"), (11, "Microsoft Windows NT 4.0 SP5 - SP6"), (12, "Linux 2.4.18")]
+    {
+        let host = Ipv4Addr::new(10, 9, 1, last);
+        let mut named = Vec::new();
+        let right = |(name, accuracy): &(String, u32)| {
+            *accuracy == 100 && (name.contains(system) || system.contains(name.as_str()))
+        };
+        for _ in 0..LOOKS {
+            let told =
+                in_namespace(&wire.peer, || believed::nmap(&["-O", "--top-ports", "100", "-T4"], &[host]));
+            match told.unwrap() {
+                Err(why) => return skipped("nmap before the real sensor", &why),
+                Ok(told) => named.extend(told[&host].systems.clone()),
+            }
+            if named.iter().any(right) {
+                break;
             }
         }
+        assert!(named.iter().any(right), "{host}: {named:?}");
     }
     if visit(wire, "p0f -h").is_none() {
         return;
     }
-    let told = wire.peer(
-        "timeout -s KILL 6 p0f -i wire0 > p0f.log 2>&1 & sleep 1.5; curl -s -m 3 ftp://10.9.1.12/ > /dev/null; sleep 1; wait; cat p0f.log",
-    );
-    let answer = told.split(".-[").find(|part| part.contains("(syn+ack)")).unwrap_or_default().to_owned();
-    let system = answer.lines().find(|line| line.contains("| os ")).unwrap_or_default();
-    assert!(system.contains("Linux") && !system.contains("???"), "{system}: {told}");
+    let mut system = String::new();
+    for _ in 0..LOOKS {
+        let told = wire.peer(
+            "timeout -s KILL 8 p0f -i wire0 > p0f.log 2>&1 & sleep 2; curl -s -m 3 ftp://10.9.1.12/ > /dev/null; sleep 1; wait; cat p0f.log",
+        );
+        let answer = told.split(".-[").find(|part| part.contains("(syn+ack)")).unwrap_or_default();
+        system = answer.lines().find(|line| line.contains("| os ")).unwrap_or_default().to_owned();
+        if !system.is_empty() {
+            break;
+        }
+    }
+    assert!(system.contains("Linux") && !system.contains("???"), "{system}");
 }
 
 /// What ordinary clients do, and what each of them says then.
