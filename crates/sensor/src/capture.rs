@@ -99,6 +99,7 @@ pub fn capture(options: &Options) -> Result<(), String> {
     }
     let lost = socket.counted().map_or(0, |counted| counted.dropped);
     let closed = switch.end(now(), lost).map_err(|e| e.to_string());
+    let _ = Health { ended: true, ..Health::of(&switch, now(), begun) }.write(&options.spool);
     drop(lock);
     result.and(closed)
 }

@@ -44,6 +44,9 @@ pub struct Health {
     pub segment: Option<u64>,
     /// What cannot be done.
     pub trouble: Option<String>,
+    /// Whether the process has ended, as it was told to.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 impl Health {
@@ -60,6 +63,7 @@ impl Health {
             spool_bytes: spool.used(),
             segment: spool.open_sequence(),
             trouble: switch.trouble.clone(),
+            ended: false,
         }
     }
 

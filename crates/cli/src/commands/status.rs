@@ -96,7 +96,7 @@ fn here(spool: &Path) -> Option<String> {
     let number = |n: u64| thousands(n as i64);
     let mut out = match ago(health.at_ns) {
         // It writes each second.
-        _ if now - health.at_ns < 10_000_000_000 => {
+        _ if !health.ended && now - health.at_ns < 10_000_000_000 => {
             format!("the sensor runs, for {}", ago(health.started_ns))
         }
         since => format!("no sensor runs here, since {since}"),
