@@ -8,6 +8,7 @@
 pub mod disk;
 pub mod ledger;
 pub mod manifest;
+mod room;
 pub mod seal;
 pub mod segment;
 pub mod ship;

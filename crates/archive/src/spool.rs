@@ -22,58 +22,10 @@ use trapline_wire::{Frame, LinkType, Time};
 
 use crate::disk::{Disk, UNFINISHED};
 use crate::manifest::Refused;
+pub use crate::room::{CUTS_FROM, HEADERS, Limits, Room, WARNS_FROM};
+use crate::room::{RESERVE, hold_reserve, let_go_of_reserve};
 pub use crate::seal::{forget, head, manifest, seal, sealed, sync_open, to_seal};
 use crate::seal::{open_sequences, read_closed, recover, remove_open, remove_orphans};
-
-/// How large and how old a segment becomes, and how much room there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a capture from which on it is closed.
-    pub segment_bytes: u64,
-    /// Time after which a segment is closed.
-    pub segment_ns: Time,
-    /// Bytes of all files together. From [`CUTS_FROM`] on payloads are not kept, beyond it no packets.
-    pub spool_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { segment_bytes: 64 << 20, segment_ns: 900 * 1_000_000_000, spool_bytes: 8 << 30 }
-    }
-}
-
-/// The part of the spool's room, in percent, from which on it says that it becomes narrow.
-pub const WARNS_FROM: u64 = 75;
-/// The part from which on only headers are kept.
-pub const CUTS_FROM: u64 = 90;
-/// Bytes of a packet that are kept then: Ethernet, IPv6 and TCP with all their options.
-pub const HEADERS: usize = 128;
-
-/// How narrow the spool is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
-    /// There is room.
-    #[default]
-    Enough,
-    /// It becomes narrow.
-    Narrow,
-    /// Only headers are kept.
-    Headers,
-    /// Nothing is kept.
-    None,
-}
-
-impl Room {
-    /// Its name in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Room::Enough => "enough",
-            Room::Narrow => "narrow",
-            Room::Headers => "headers-only",
-            Room::None => "none",
-        }
-    }
-}
 
 /// Why a spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -199,17 +151,6 @@ const BUFFER: usize = 1 << 18;
 /// Bytes of lines that wait where the disk has no room.
 const LINES_WAITING: usize = 4 << 20;
 
-/// Room that is held for the last step of a segment: where the disk is full its counts find none otherwise, and nothing would ever be
-/// sealed, shipped and let go of.
-const RESERVE: (&str, usize) = (".reserve", 1 << 18);
-
-/// Gives the reserve back to the disk; whether there was one.
-fn let_go_of_reserve<D: Disk>(disk: &mut D) -> bool {
-    let there =
-        disk.list().is_ok_and(|files| files.iter().any(|(name, length)| name == RESERVE.0 && *length > 0));
-    there && disk.remove(RESERVE.0).is_ok()
-}
-
 /// Adds bytes to a file that has `written`; where the disk does not take all, the file is as before.
 fn put_behind<D: Disk>(disk: &mut D, name: &str, written: &mut u64, bytes: &[u8]) -> bool {
     if disk.append(name, bytes).is_ok() {
@@ -322,26 +263,13 @@ impl<D: Disk> Spool<D> {
             // Lines wait for room: whether there is any is found out with them.
             self.flush();
         }
-        let mut files = self.disk.list().map_err(disk_error("spool"))?;
-        let reserved = files.iter().any(|(name, length)| name == RESERVE.0 && *length == RESERVE.1 as u64);
-        if !reserved && !self.is_full {
-            // A part of it is of no use.
-            let held =
-                self.disk.remove(RESERVE.0).and_then(|()| self.disk.append(RESERVE.0, &[0; RESERVE.1]));
-            if held.is_err() {
-                let _ = self.disk.remove(RESERVE.0);
-            }
+        if !self.is_full {
+            hold_reserve(&mut self.disk).map_err(disk_error("spool"))?;
         }
-        files.retain(|(name, _)| name != RESERVE.0);
+        let mut files = self.disk.list().map_err(disk_error("spool"))?;
+        files.retain(|(name, _)| name != RESERVE);
         self.used = files.iter().map(|(_, length)| length).sum();
-        let percent = self.used.saturating_mul(100) / self.limits.spool_bytes.max(1);
-        self.room = match percent {
-            _ if self.is_full => Room::None,
-            100.. => Room::None,
-            CUTS_FROM.. => Room::Headers,
-            WARNS_FROM.. => Room::Narrow,
-            _ => Room::Enough,
-        };
+        self.room = if self.is_full { Room::None } else { self.limits.room(self.used) };
         Ok(self.room)
     }
 
@@ -547,55 +475,4 @@ impl<D: Disk> Spool<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Folder, Identity};
-
-    #[test]
-    fn a_quiet_network_is_no_gap_and_a_sensor_that_was_off_is_one() {
-        const HOUR: Time = 3_600 * 1_000_000_000;
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = || Folder::at(temporary.path()).unwrap();
-        let identity =
-            Identity { sensor: "paris".into(), key: ed25519_dalek::SigningKey::from_bytes(&[3; 32]) };
-        let seal = |sequence, now| crate::seal::seal(&mut folder(), &identity, sequence, now).unwrap();
-        let gaps = || {
-            let verdict =
-                crate::verify::verify(&folder(), &crate::verify::Expected::default(), |_, _| ()).unwrap();
-            verdict.findings.iter().map(|finding| finding.what.to_string()).collect::<Vec<_>>()
-        };
-        let mut spool = Spool::open(folder(), "paris", Limits::default(), HOUR, "{}").unwrap();
-        for hour in 1..=3 {
-            spool.frame("uplink", hour * HOUR, 3, b"abc");
-            assert!(!spool.is_due(hour * HOUR + 1), "it grows old from its first packet on");
-            spool.close(hour * HOUR + 2).unwrap();
-            seal(hour as u64, hour * HOUR + 3);
-        }
-        assert_eq!(gaps(), Vec::<String>::new());
-        drop(spool);
-        let mut spool = Spool::open(folder(), "paris", Limits::default(), 5 * HOUR, "{}").unwrap();
-        spool.frame("uplink", 5 * HOUR, 3, b"abc");
-        spool.close(5 * HOUR + 2).unwrap();
-        seal(4, 5 * HOUR + 3);
-        assert_eq!(gaps(), ["for 7199 s before it nothing was kept"]);
-    }
-
-    #[test]
-    fn what_was_begun_under_another_name_is_not_taken() {
-        let temporary = tempfile::tempdir().unwrap();
-        let open =
-            |name: &str| Spool::open(Folder::at(temporary.path()).unwrap(), name, Limits::default(), 0, "{}");
-        let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
-        let identity = Identity { sensor: "paris".into(), key };
-        let mut spool = open("paris").unwrap();
-        spool.frame("uplink", 1, 3, b"abc");
-        spool.close(2).unwrap();
-        crate::seal::seal(&mut Folder::at(temporary.path()).unwrap(), &identity, 1, 3).unwrap();
-        spool.frame("uplink", 4, 3, b"abc");
-        spool.flush();
-        drop(spool);
-        let told = open("lima").unwrap_err().to_string();
-        assert!(told.contains("segment 2 was begun here by a sensor of another name than lima"), "{told}");
-        assert!(open("paris").is_ok());
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use trapline_wire::Time;
 
 use crate::health::Health;
 use crate::privileges::{self, Keeps};
-use crate::run::{Options, READY, held, is_over, log, now, user};
+use crate::run::{ALIVE, Options, READY, held, is_over, log, now, user};
 use crate::secrets::{seed, sensor_name};
 use crate::setup::Setup;
 use crate::signals::{Ready, Signal, Signals, wait};
@@ -84,8 +84,9 @@ pub fn capture(options: &Options) -> Result<(), String> {
         let now = now();
         if (now - shown).abs() >= SHOWN_EACH {
             shown = now;
-            // Nobody's work depends on it.
+            // For people: nobody's work depends on it, and a full disk does not take it.
             let _ = Health::of(&switch, now, begun).write(&options.spool);
+            let _ = io::stdout().write_all(ALIVE).and_then(|()| io::stdout().flush());
         }
         if switch.trouble != told {
             told.clone_from(&switch.trouble);

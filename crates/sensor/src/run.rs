@@ -19,7 +19,6 @@ use trapline_line::{Address, Credentials};
 use trapline_platform::Platform;
 use trapline_wire::Time;
 
-use crate::health::Health;
 use crate::privileges::{self, User};
 use crate::secrets::{identity, sensor_name, signing_key};
 use crate::signals::{self, Ready, Signal, Signals, wait};
@@ -70,6 +69,8 @@ pub(crate) fn log(what: &str) {
 
 /// What the capturing process says on its standard output when it answers.
 pub(crate) const READY: &str = "ready\n";
+/// What it says there each second: that it lives.
+pub(crate) const ALIVE: &[u8] = b".";
 
 /// The user that processes become.
 pub(crate) fn user(options: &Options) -> Result<Option<User>, String> {
@@ -121,7 +122,7 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
     let signals = Signals::new().map_err(|e| format!("signals: {e}"))?;
     prepare(options)?;
     let mut sensor = Sensor {
-        spool: options.spool.clone(),
+        heard: Instant::now(),
         identity: options.identity.clone(),
         enrolled: enrolled_at(&options.identity),
         capture: Role::new("capture", options, own),
@@ -144,7 +145,7 @@ pub fn run(options: &Options, own: &[&str]) -> Result<(), String> {
         let wake = sensor.next().unwrap_or(Duration::from_secs(10)).as_millis().min(10_000) as i32 + 1;
         // What is of no interest is not waited for: the signals stand in for it.
         let (signal, input) = (signals.as_fd(), io::stdin());
-        let says = sensor.capture.says().filter(|_| !sensor.ready);
+        let says = sensor.capture.says();
         let parent = options.with_parent.then(|| input.as_fd());
         let heard = wait([signal, says.unwrap_or(signal), parent.unwrap_or(signal)], wake);
         let [_, said, gone] = heard.map_err(|e| e.to_string())?;
@@ -340,12 +341,13 @@ fn enrolled_at(identity: &Path) -> Option<SystemTime> {
     fs::metadata(identity.join(trapline_line::enroll::CERTIFICATE)).ok()?.modified().ok()
 }
 
-/// A capturing process that has not written for so long how it is, hangs.
+/// A capturing process that has said nothing for so long hangs.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// All processes.
 struct Sensor {
-    spool: PathBuf,
+    /// When the capturing process last said something.
+    heard: Instant,
     identity: PathBuf,
     /// When the sensor was enrolled, as the process that ships knows it.
     enrolled: Option<SystemTime>,
@@ -370,14 +372,10 @@ impl Sensor {
             self.keep.end(Duration::from_secs(2));
         }
         // One that is there and does nothing is as good as none.
-        let silent = self.ready
-            && self.capture.started.elapsed() > SILENT
-            && Health::read(&self.spool)
-                .is_none_or(|health| (now() - health.at_ns).unsigned_abs() > SILENT.as_nanos() as u64);
-        if silent && self.capture.child.is_some() {
-            log("the capturing process writes nothing any more, and is killed");
+        if self.ready && self.heard.elapsed() > SILENT {
+            log("the capturing process says nothing any more, and is killed");
             self.capture.signal(libc::SIGKILL);
-            self.capture.started = Instant::now();
+            self.heard = Instant::now();
         }
         self.capture.start_if_due();
         let enrolled = enrolled_at(&self.identity);
@@ -408,13 +406,16 @@ impl Sensor {
 
     /// The capturing process says something, or is gone.
     fn hear(&mut self) {
-        let mut bytes = [0; READY.len()];
+        let mut bytes = [0; 64];
         let stdout = self.capture.child.as_mut().and_then(|child| child.stdout.as_mut());
-        if stdout.is_some_and(|stdout| stdout.read_exact(&mut bytes).is_ok()) {
-            self.ready = true;
-            self.look();
-        } else {
-            std::thread::sleep(Duration::from_millis(5));
+        match stdout.map(|stdout| stdout.read(&mut bytes)) {
+            Some(Ok(read @ 1..)) => {
+                self.heard = Instant::now();
+                // It says this at once, and before all else.
+                self.ready |= bytes[..read].starts_with(READY.as_bytes());
+            }
+            // It is ending: how, is seen in a moment.
+            _ => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 

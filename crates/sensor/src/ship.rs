@@ -66,7 +66,6 @@ const LAST: Duration = Duration::from_secs(20);
 pub fn ship(options: &Options, address: &Address) -> Result<(), String> {
     let sensor = sensor_name(options)?;
     let credentials = Credentials::read(&options.identity).map_err(|e| e.to_string())?;
-
     let _lock = held(&options.spool, ".ship.lock")?;
     let own = options.spool.join(FOLDER);
     let in_vault = match address {

@@ -83,16 +83,10 @@ impl<D: Disk> Switch<D> {
         &self.decoys
     }
 
-    /// The comment for a frame; where the frame finds no room, what waits goes on waiting.
-    fn comment(&mut self, now: Time, frame: &[u8]) -> String {
-        if self.spool.room() == Room::None { String::new() } else { self.hidden.on(now, frame) }
-    }
-
     /// A frame from the uplink is kept, and nobody hears it.
     pub fn keep(&mut self, time: Time, wire_len: u32, frame: &[u8]) {
         self.heard += 1;
-        let comment = self.comment(time, frame);
-        self.spool.commented_frame(UPLINK, time, wire_len, frame, &comment);
+        write(&mut self.spool, &mut self.hidden, UPLINK, (time, wire_len, frame));
     }
 
     /// A frame from the uplink, with its length on the wire; `send` takes what the hosts say to it.
@@ -209,10 +203,7 @@ impl<D: Disk> Switch<D> {
     fn go(&mut self, now: Time, mut send: impl FnMut(&[u8])) {
         for frame in self.out.iter() {
             let host = frame.get(6..12).and_then(|mac| self.setup.host_of(mac)).unwrap_or(UPLINK);
-            // As `comment` does, which would borrow all of it.
-            let keeps = self.spool.room() != Room::None;
-            let comment = if keeps { self.hidden.on(now, frame) } else { String::new() };
-            self.spool.commented_frame(host, now, frame.len() as u32, frame, &comment);
+            write(&mut self.spool, &mut self.hidden, host, (now, frame.len() as u32, frame));
             self.answered += 1;
             send(frame);
         }
@@ -258,6 +249,17 @@ impl<D: Disk> Switch<D> {
             self.event(now, "room", &[("room", room.name())]);
         }
     }
+}
+
+/// Gives a frame to the spool, with the records that wait for it; where there is no room, these go on waiting.
+fn write<D: Disk>(
+    spool: &mut Spool<D>,
+    hidden: &mut Hidden,
+    interface: &str,
+    (time, wire_len, frame): (Time, u32, &[u8]),
+) {
+    let comment = if spool.room() == Room::None { String::new() } else { hidden.on(time, frame) };
+    spool.commented_frame(interface, time, wire_len, frame, &comment);
 }
 
 fn claims(setup: &Setup) -> Claims {

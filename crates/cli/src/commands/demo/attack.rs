@@ -9,32 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::commands::up::PLATFORM;
 use crate::error::CommandError;
 use crate::ui::Ui;
-
-/// The paper's hosts, with the ports that their systems open by themselves.
-const PLATFORM: &str = r#"# The paper's three decoys, for people to try things on.
-[platform]
-name = "eurecom"
-country = "FR"
-prefix = 24
-
-[[host]]
-name = "mach0"
-addresses = ["192.0.2.10"]
-persona = "windows-98"
-
-[[host]]
-name = "mach1"
-addresses = ["192.0.2.11"]
-persona = "windows-nt4-server"
-
-[[host]]
-name = "mach2"
-addresses = ["192.0.2.12"]
-persona = "linux-redhat-7.3"
-fetch = "same-source"
-"#;
 
 const HELLO: &str = "
 You are on a wire with three decoys, in a network of their own; your address is 192.0.2.1.
@@ -62,7 +39,8 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> CommandError {
 
 /// Makes the namespaces, and waits until whoever is inside leaves.
 pub fn outside(folder: &Path) -> Result<(), CommandError> {
-    fs::write(folder.join("platform.toml"), PLATFORM).map_err(failed("platform.toml"))?;
+    let platform = PLATFORM.replace("#fetch", "fetch");
+    fs::write(folder.join("platform.toml"), platform).map_err(failed("platform.toml"))?;
     let program = std::env::current_exe().map_err(failed("this program"))?;
     let mut command = Command::new("unshare");
     if !trapline_sensor::privileges::is_root() {

@@ -62,6 +62,7 @@ persona = "windows-nt4-server"
 name = "mach2"
 addresses = ["192.0.2.12"]
 persona = "linux-redhat-7.3"
+#fetch = "same-source"             # get by TFTP what attackers command, from themselves only
 "#;
 
 /// All of it.

@@ -16,7 +16,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::config::{Config, EXAMPLE, PLATFORM};
+pub use self::config::PLATFORM;
+use self::config::{Config, EXAMPLE};
 pub use self::http::show;
 use self::intake::Intake;
 pub use self::metrics::Metrics;
@@ -29,7 +30,7 @@ use crate::ui::Ui;
 /// All of it on this machine: sensors, vault, intake, and the page with every answer
 ///
 /// Runs what the file says until Ctrl-C or SIGTERM; SIGHUP lets sensors read their platform files again. Whatever ends is started again;
-/// stopping, starting, upgrading or pulling the plug loses nothing that was captured.
+/// stopping, starting, upgrading and pulling the plug lose nothing that was sealed.
 #[derive(Args)]
 pub struct UpArgs {
     /// What is to run: trapline up --example explains it
